@@ -1,0 +1,87 @@
+"""Quantise a floating-point ONNX model with onnxruntime's static quantiser and calibration images."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from emulator.errors import NetworkError
+from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, to_nchw, to_tensor
+
+
+def quantize_onnx(
+    float_model_path: Path,
+    images: NDArray[np.uint8],
+    out_path: Path,
+    preprocessing: Preprocessing = PIXELS_OVER_255,
+) -> None:
+    """Quantise a floating-point ONNX model: QDQ form, uint8 activations, int8 weights with one scale per channel.
+
+    Activations are unsigned because onnxruntime then runs every operator of a convolutional network on 8-bit integers;
+    with signed ones its default session computes some convolutions in floating point.
+
+    Args:
+        float_model_path: the model; it is only read.
+        images: uint8, (n, height, width, channels), for calibration (minimum and maximum of every activation).
+        out_path: the quantised model; its folder exists.
+        preprocessing: how pixels become the model's input.
+
+    Raises:
+        NetworkError: onnxruntime refuses the model.
+    """
+    with TemporaryDirectory() as folder, _quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        try:
+            quant_pre_process(str(float_model_path), str(prepared))
+            reader = _Images(_input_name(prepared), images, preprocessing)
+            _quantize(prepared, out_path, reader)
+        except Exception as error:  # onnxruntime raises bare RuntimeError, ValueError and its own types alike
+            raise NetworkError(f"{float_model_path}: onnxruntime cannot quantise the model: {error}") from error
+
+
+def _quantize(prepared: Path, out_path: Path, reader: CalibrationDataReader) -> None:
+    quantize_static(
+        str(prepared),
+        str(out_path),
+        reader,
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+
+
+class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Feeds the calibration one image at a time."""
+
+    def __init__(self, input_name: str, images: NDArray[np.uint8], preprocessing: Preprocessing) -> None:
+        tensors = (to_nchw(to_tensor(images[i : i + 1], preprocessing)) for i in range(len(images)))
+        self._batches = ({input_name: tensor} for tensor in tensors)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the next image, or None after the last."""
+        return next(self._batches, None)
+
+
+def _input_name(path: Path) -> str:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return str(session.get_inputs()[0].name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the quantiser, which logs advice to the root logger, for the time of the call."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,150 @@
+"""What the emulator asks of a communicator, and the one way in which it waits.
+
+Nothing in the emulator blocks inside MPI: an operation is posted, tested, and waited for with short sleeps. A blocking
+receive spins, and where ranks outnumber cores the spinning rank takes the time slice of the rank that it waits for.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+from numpy.typing import NDArray
+
+STATUS_BYTES = 40
+"""Length of the status that every rank shows at its end: an exit code (8 bytes) and a hash of its message (32)."""
+
+_N_SPINS = 30
+_FIRST_SLEEP_S = 2e-5
+_LONGEST_SLEEP_S = 5e-4
+
+
+class Request(Protocol):
+    """A posted send or receive; its buffer must stay untouched until ``test`` has returned True."""
+
+    def test(self) -> bool:
+        """Say whether the operation is complete, without blocking.
+
+        Raises:
+            ParallelError: The message that arrived does not have the size of its buffer.
+        """
+        ...
+
+
+class Comm(Protocol):
+    """A group of ranks that exchange messages. Collective calls must come in the same order on every rank."""
+
+    @property
+    def rank(self) -> int:
+        """This process's number, 0 to ``size - 1``."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        ...
+
+    @property
+    def max_tag(self) -> int:
+        """The largest message tag that may be used."""
+        ...
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds of wall time that this rank has spent waiting so far."""
+        ...
+
+    def isend(self, data: NDArray[Any], dest: int, tag: int) -> Request:
+        """Post the sending of a C-contiguous array's bytes."""
+        ...
+
+    def irecv(self, buffer: NDArray[Any], source: int, tag: int) -> Request:
+        """Post the receipt of one message that fills ``buffer`` exactly."""
+        ...
+
+    def wait_until(self, ready: Callable[[], bool], limit_s: float = math.inf) -> bool:
+        """Call ``ready`` until it returns True, with short sleeps; return False where ``limit_s`` passes first."""
+        ...
+
+    def wait(self, *requests: Request) -> None:
+        """Wait until all of ``requests`` are complete."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait until every rank has come here."""
+        ...
+
+    def broadcast_bytes(self, data: bytes | None, root: int) -> bytes:
+        """Return ``root``'s ``data`` on every rank; the others give None. Any length."""
+        ...
+
+    def gather_bytes(self, data: bytes, root: int) -> list[bytes] | None:
+        """Return every rank's ``data``, in rank order, on ``root``, and None elsewhere. Any length."""
+        ...
+
+    def allreduce_min(self, value: int) -> int:
+        """Return the smallest of all ranks' values (64-bit)."""
+        ...
+
+    def allreduce_max(self, value: int) -> int:
+        """Return the largest of all ranks' values (64-bit)."""
+        ...
+
+    def allreduce_sum(self, value: int) -> int:
+        """Return the sum of all ranks' values (64-bit)."""
+        ...
+
+    def exchange_status(self, status: bytes, limit_s: float = math.inf) -> list[bytes] | None:
+        """Show every rank's last ``STATUS_BYTES`` to all, once in a communicator's life.
+
+        Independent of every other collective operation, so that a rank which fails can call it wherever the others are.
+
+        Returns:
+            The statuses in rank order, or None where not all ranks came within ``limit_s`` seconds.
+        """
+        ...
+
+    def abort(self, code: int) -> NoReturn:
+        """End all ranks of the job at once with exit status ``code``."""
+        ...
+
+
+class PoliteWaiter:
+    """Waits by testing and sleeping, and counts the seconds."""
+
+    def __init__(self) -> None:
+        self._waited_s = 0.0
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds of wall time spent waiting so far."""
+        return self._waited_s
+
+    def wait_until(self, ready: Callable[[], bool], limit_s: float = math.inf) -> bool:
+        """Call ``ready`` until it returns True, with short sleeps; return False where ``limit_s`` passes first."""
+        if ready():
+            return True
+        start_s = time.perf_counter()
+        try:
+            return _poll(ready, start_s + limit_s)
+        finally:
+            self._waited_s += time.perf_counter() - start_s
+
+    def wait(self, *requests: Request) -> None:
+        """Wait until all of ``requests`` are complete."""
+        for request in requests:
+            self.wait_until(request.test)
+
+
+def _poll(ready: Callable[[], bool], deadline_s: float) -> bool:
+    """Test some times at once, then with sleeps that grow to half a millisecond."""
+    for _ in range(_N_SPINS):
+        if ready():
+            return True
+    sleep_s = _FIRST_SLEEP_S
+    while not ready():
+        if time.perf_counter() >= deadline_s:
+            return False
+        time.sleep(sleep_s)
+        sleep_s = min(1.5 * sleep_s, _LONGEST_SLEEP_S)
+    return True

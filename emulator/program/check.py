@@ -1,0 +1,91 @@
+"""Prove, before anything runs, that a program's ends match, its buffers fit and it cannot deadlock."""
+
+from itertools import pairwise
+
+from emulator.errors import ProgramError
+from emulator.mapping.mapping import InfeasibleError, Mapping
+from emulator.mapping.report import Shortage
+from emulator.program.dataflow import Channel, Program
+from emulator.program.token_game import TokenGame
+
+
+def check_program(program: Program) -> None:
+    """Check matching ends and freedom from deadlock.
+
+    Raises:
+        ProgramError: names the channel or the actors at fault.
+    """
+    for channel in program.channels:
+        _check_ends(program, channel)
+    game = TokenGame(program, n_images=1)
+    if not game.play():
+        raise ProgramError(_describe_deadlock(game))
+
+
+def _check_ends(program: Program, channel: Channel) -> None:
+    producer, consumer = program.actors[channel.producer], program.actors[channel.consumer]
+    where = f"channel {channel.channel_id} ({producer.name} to {consumer.name})"
+    if channel.producer >= channel.consumer:
+        raise ProgramError(f"{where}: the producer must come before the consumer in the order of the actors")
+    if channel.n_tokens != producer.n_firings:
+        raise ProgramError(f"{where}: {channel.n_tokens} tokens per image, but {producer.n_firings} firings make them")
+    for table, values in (("need", channel.need), ("freed", channel.freed)):
+        if len(values) != consumer.n_firings:
+            raise ProgramError(f"{where}: {len(values)} entries in {table}, {consumer.n_firings} firings per image")
+        if values[-1] != channel.n_tokens or any(later < earlier for earlier, later in pairwise(values)):
+            raise ProgramError(f"{where}: {table} must rise to {channel.n_tokens} over an image, is {values}")
+    if any(freed > need for need, freed in zip(channel.need, channel.freed, strict=True)):
+        raise ProgramError(f"{where}: a firing gives back tokens for which it did not wait")
+    window = max(need - before for need, before in zip(channel.need, (0, *channel.freed), strict=False))
+    if channel.capacity < window:
+        raise ProgramError(f"{where}: room for {channel.capacity} tokens, one firing needs {window} at once")
+
+
+def _describe_deadlock(game: TokenGame) -> str:
+    lines = []
+    for actor in game.program.actors:
+        if game.fired[actor.actor_id] == actor.n_firings:
+            continue
+        empty, full = game.missing_input(actor.actor_id), game.missing_room(actor.actor_id)
+        if empty is not None:
+            lines.append(f"{actor.name} waits for tokens from {game.program.actors[empty.producer].name}")
+        elif full is not None:
+            lines.append(f"{actor.name} waits for room at {game.program.actors[full.consumer].name}")
+    return "the program deadlocks within one image:\n  " + "\n  ".join(lines[:20])
+
+
+def l1_terms(program: Program) -> dict[int, list[tuple[str, int]]]:
+    """List, per cluster, what its L1 holds at most: input buffers and the output slots of its actors, in bytes."""
+    terms: dict[int, list[tuple[str, int]]] = {}
+    for channel in program.channels:
+        consumer = program.actors[channel.consumer]
+        size = channel.capacity * max(channel.token_bytes)
+        what = f"{consumer.name} input from {program.actors[channel.producer].name}"
+        terms.setdefault(consumer.site, []).append((what, size))
+    for actor in program.actors:
+        size = program.output_slots * actor.output_token_bytes
+        terms.setdefault(actor.site, []).append((f"{actor.name} output", size))
+    terms.pop(program.hbm_site, None)
+    return terms
+
+
+def check_l1(program: Program, mapping: Mapping) -> None:
+    """Check that the buffers of every cluster fit its L1.
+
+    Raises:
+        InfeasibleError: with one shortage per overfull cluster, at most four.
+    """
+    bound = mapping.chip.cluster.l1_bytes
+    overfull = []
+    for cluster, terms in sorted(l1_terms(program).items()):
+        demand = sum(size for _, size in terms)
+        if demand > bound:
+            largest = tuple(sorted(terms, key=lambda term: (-term[1], term[0])))
+            levers = (
+                f"an L1 of at least {demand} bytes (cluster.l1)",
+                f"narrower tiles (policy tile_width, now {mapping.policy.tile_width})",
+                "smaller images",
+            )
+            overfull.append(Shortage(f"L1 of cluster {cluster}", "bytes", demand, bound, largest, levers))
+    if overfull:
+        raise InfeasibleError(mapping.network.name, mapping.chip.name, tuple(overfull[:4]))

@@ -1,0 +1,152 @@
+"""The program: a cyclo-static dataflow graph, the hinge between what is mapped and what is emulated.
+
+*Actors* live on sites (a cluster, or the HBM behind the last cluster) and fire a fixed number of times per image. Firing
+``p`` of an image makes one *token*, tile ``p`` of the actor's output, and puts a copy on each outgoing *channel*. A
+channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the image have arrived; when it ends, the first
+``freed[p]`` tokens are given back as room. Everything starts anew with the next image.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from emulator.network.geometry import Span
+from emulator.network.graph import FeatureMap, Op, Window
+
+
+class ActorKind(IntEnum):
+    """What an actor does; the numbers are those of the trace."""
+
+    INPUT = 0
+    MVM = 1
+    REDUCE = 2
+    MAX_POOL = 3
+    AVG_POOL = 4
+    ADD = 5
+    RELU = 6
+    OUTPUT = 7
+
+
+class Resource(IntEnum):
+    """The unit of its site that an actor occupies while it fires."""
+
+    NONE = 0
+    IMA = 1
+    CORES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A piece of work that repeats for every tile.
+
+    Attributes:
+        layer_id: index in ``Program.layers``, -1 for the input and the output of the network.
+        columns: the channels of the layer's output feature map that this actor makes.
+        rows: the rows of the weight matrix that it holds (MVM), else an empty span.
+        stage: depth in the reduction tree, 0 for anything else.
+        durations_ps: time of each firing of an image.
+        n_jobs: MVMs per image.
+        core_cycles: cycles per image in which the cores of the cluster work on it.
+        is_root: whether its output is the finished (requantised) piece of the layer's output feature map.
+        output_token_bytes: largest token, as held in the site's L1.
+    """
+
+    actor_id: int
+    kind: ActorKind
+    name: str
+    layer_id: int
+    site: int
+    resource: Resource
+    columns: Span
+    rows: Span
+    row_block: int
+    column_block: int
+    stage: int
+    durations_ps: tuple[int, ...]
+    n_jobs: int
+    core_cycles: int
+    is_root: bool
+    output_token_bytes: int
+
+    @property
+    def n_firings(self) -> int:
+        """Firings, and so tokens made, per image."""
+        return len(self.durations_ps)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A bounded queue of tokens from one actor to another.
+
+    Attributes:
+        operand: which input of the consumer's layer it feeds (0, or 0 and 1 of an addition).
+        carries: the channels of the producer's feature map that travel.
+        token_bytes: size of each token of an image.
+        need: tokens of the image that the consumer's firing ``p`` waits for.
+        freed: tokens of the image given back by the end of the consumer's firing ``p``.
+        capacity: tokens for which the consumer's L1 has room.
+    """
+
+    channel_id: int
+    producer: int
+    consumer: int
+    operand: int
+    carries: Span
+    token_bytes: tuple[int, ...]
+    need: tuple[int, ...]
+    freed: tuple[int, ...]
+    capacity: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens per image."""
+        return len(self.token_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLayer:
+    """What the planes and the trace need to know about a layer; its weights travel apart from it."""
+
+    name: str
+    op: Op
+    window: Window | None
+    inputs: tuple[FeatureMap, ...]
+    output: FeatureMap
+    macs: int
+    n_crossbars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A mapped network as actors and channels, in topological order of the actors.
+
+    Attributes:
+        output_slots: tokens that an actor may have made and not yet sent, per channel (2: a double buffer).
+    """
+
+    name: str
+    input: FeatureMap
+    output: FeatureMap
+    layers: tuple[ProgramLayer, ...]
+    actors: tuple[Actor, ...]
+    channels: tuple[Channel, ...]
+    n_clusters: int
+    output_slots: int
+
+    @property
+    def hbm_site(self) -> int:
+        """The site of the HBM, one behind the last cluster."""
+        return self.n_clusters
+
+    def channels_into(self) -> tuple[tuple[Channel, ...], ...]:
+        """Channels by consumer, in channel order."""
+        into: list[list[Channel]] = [[] for _ in self.actors]
+        for channel in self.channels:
+            into[channel.consumer].append(channel)
+        return tuple(map(tuple, into))
+
+    def channels_out_of(self) -> tuple[tuple[Channel, ...], ...]:
+        """Channels by producer, in channel order."""
+        out: list[list[Channel]] = [[] for _ in self.actors]
+        for channel in self.channels:
+            out[channel.producer].append(channel)
+        return tuple(map(tuple, out))

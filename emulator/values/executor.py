@@ -1,0 +1,145 @@
+"""The value plane of one rank: image by image, compute the actors of its sites in the order of the program.
+
+Ranks form a pipeline: while one computes image i, the ranks behind it in the network compute earlier images.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.parallel.comm import Comm
+from emulator.program.dataflow import Actor, ActorKind, Channel, Program
+from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
+from emulator.values.kernels import Array, Kernel, make_kernel
+from emulator.values.weights import ActorWeights
+
+
+class ValueSink(Protocol):
+    """Where checksums and outputs go."""
+
+    def append(self, table: str, columns: dict[str, NDArray[np.int64]]) -> None:
+        """Take a batch of records of table "checksums" (actor, image, crc32)."""
+
+    def output(self, image: int, values: NDArray[np.int64]) -> None:
+        """Take the quantised output of the network for one image, flat."""
+
+
+class ValueExecutor:
+    """Computes every feature map piece and partial sum of the actors that live on one rank's sites.
+
+    Args:
+        program: the program, complete; only the actors of this rank are set up.
+        held: weights of this rank's actors, by actor id.
+        owner_of_site: rank of each site, clusters then HBM.
+        comm: the ranks.
+        images: quantised network input, (n_images, height, width, channels), on the rank that owns the HBM, else None.
+        n_images: images in the batch.
+        sink: takes checksums and outputs.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self, program: Program, held: Mapping[int, ActorWeights], *, owner_of_site: Sequence[int], comm: Comm,
+        images: NDArray[np.generic] | None, n_images: int, sink: ValueSink,
+    ) -> None:  # fmt: skip
+        self._program = program
+        self._images = images
+        self._n_images = n_images
+        self._sink = sink
+        owners = {actor.actor_id: owner_of_site[actor.site] for actor in program.actors}
+        self._actors = [actor for actor in program.actors if owners[actor.actor_id] == comm.rank]
+        self._into, self._out_of = program.channels_into(), program.channels_out_of()
+        self._kernels: dict[int, Kernel] = {
+            actor.actor_id: make_kernel(actor, program.layers, held.get(actor.actor_id))
+            for actor in self._actors
+            if actor.layer_id >= 0
+        }
+        tags = flow_tags(program.channels, owners)
+        self._remote = frozenset(tags)
+        outgoing, incoming = [], []
+        for channel in program.channels:
+            producer, consumer = owners[channel.producer], owners[channel.consumer]
+            if producer != consumer and comm.rank in (producer, consumer):
+                shape, dtype = _traveling_array(program, channel)
+                peer = consumer if producer == comm.rank else producer
+                flow = Flow(channel, peer, tags[channel.channel_id], shape, dtype)
+                (outgoing if producer == comm.rank else incoming).append(flow)
+        self._exchange = Exchange(comm, outgoing, incoming, n_images)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Messages sent so far."""
+        return self._exchange.traffic
+
+    def run(self, on_image: Callable[[int], None] = lambda _: None) -> None:
+        """Compute all images; ``on_image`` hears of each that this rank has finished."""
+        for image in range(self._n_images):
+            self._run_image(image)
+            on_image(image)
+        self._exchange.finish()
+
+    def _run_image(self, image: int) -> None:
+        pieces: dict[int, Array] = {}  # by channel, what its consumer on this rank will read
+        crcs: list[tuple[int, int]] = []
+        for actor in self._actors:
+            into = self._into[actor.actor_id]
+            operands = self._collect(actor, into, image, pieces)
+            if actor.kind is ActorKind.OUTPUT:
+                self._sink.output(image, operands[0].astype(np.int64).ravel())
+            else:
+                result = self._compute(actor, operands, image)
+                if actor.is_root:
+                    crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(result))))
+                self._distribute(actor, result, image, pieces)
+            for channel in into:
+                if channel.channel_id in self._remote:
+                    self._exchange.release(channel.channel_id, image)
+        ids, values = np.array(crcs, np.int64).reshape(-1, 2).T
+        self._sink.append("checksums", {"actor": ids, "image": np.full_like(ids, image), "crc32": values})
+
+    def _compute(self, actor: Actor, operands: list[Array], image: int) -> Array:
+        if actor.kind is ActorKind.INPUT:
+            assert self._images is not None
+            return self._images[image]
+        return self._kernels[actor.actor_id](operands)
+
+    def _collect(
+        self, actor: Actor, into: Sequence[Channel], image: int, pieces: dict[int, Array]
+    ) -> list[Array]:  # fmt: skip
+        """Return the actor's operands: partial sums one by one, feature maps put together from their pieces."""
+        arrays = [
+            self._exchange.receive(channel.channel_id, image)
+            if channel.channel_id in self._remote
+            else pieces.pop(channel.channel_id)
+            for channel in into
+        ]
+        if actor.kind is ActorKind.REDUCE:
+            return arrays
+        operands: dict[int, list[Array]] = {}
+        for channel, array in zip(into, arrays, strict=True):
+            operands.setdefault(channel.operand, []).append(array)
+        return [
+            pieces_of[0] if len(pieces_of) == 1 else np.concatenate(pieces_of, axis=2)
+            for _, pieces_of in sorted(operands.items())
+        ]
+
+    def _distribute(self, actor: Actor, result: Array, image: int, pieces: dict[int, Array]) -> None:
+        """Hand each outgoing channel the part of the result that it carries."""
+        first = actor.columns.start
+        for channel in self._out_of[actor.actor_id]:
+            part = result[..., channel.carries.start - first : channel.carries.end - first]
+            if channel.channel_id in self._remote:
+                self._exchange.send(channel.channel_id, image, part)
+            else:
+                pieces[channel.channel_id] = part
+
+
+def _traveling_array(program: Program, channel: Channel) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Return shape and dtype of what a channel carries for one image."""
+    producer = program.actors[channel.producer]
+    output = program.input if producer.layer_id < 0 else program.layers[producer.layer_id].output
+    if producer.is_root:
+        return (output.height, output.width, len(channel.carries)), np.dtype(output.quantization.dtype)
+    return (output.height * output.width, len(channel.carries)), np.dtype(np.int32)

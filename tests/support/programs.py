@@ -1,0 +1,60 @@
+"""Small programs made by hand, for tests of the timing plane whose answers are known in closed form."""
+
+from dataclasses import replace
+
+from emulator.network.geometry import Span
+from emulator.network.graph import FeatureMap, Quantization
+from emulator.program.dataflow import Actor, ActorKind, Channel, Program, Resource
+
+PIXEL = FeatureMap("pixel", 1, 1, 1, Quantization(1.0, 0, "uint8"))
+
+
+def actor(site: int, duration_ps: int, *, n_firings: int, resource: Resource = Resource.CORES) -> Actor:
+    """Return an actor whose every firing takes ``duration_ps``; ``program_of`` numbers it."""
+    return Actor(
+        actor_id=-1,
+        kind=ActorKind.RELU,
+        name=f"actor at {site}",
+        layer_id=-1,
+        site=site,
+        resource=resource,
+        columns=Span(0, 1),
+        rows=Span(0, 0),
+        row_block=0,
+        column_block=0,
+        stage=0,
+        durations_ps=(duration_ps,) * n_firings,
+        n_jobs=0,
+        core_cycles=0,
+        is_root=True,
+        output_token_bytes=0,
+    )
+
+
+def edge(producer: int, consumer: int, *, n_tokens: int, n_bytes: int, capacity: int) -> Channel:
+    """Return a channel that hands over one token per firing on both ends."""
+    steps = tuple(range(1, n_tokens + 1))
+    return Channel(-1, producer, consumer, 0, Span(0, 1), (n_bytes,) * n_tokens, steps, steps, capacity)
+
+
+def program_of(n_clusters: int, actors: list[Actor], channels: list[Channel]) -> Program:
+    """Number actors and channels in the order given and wrap them up as a program."""
+    return Program(
+        name="by hand",
+        input=PIXEL,
+        output=PIXEL,
+        layers=(),
+        actors=tuple(replace(each, actor_id=i) for i, each in enumerate(actors)),
+        channels=tuple(replace(each, channel_id=i) for i, each in enumerate(channels)),
+        n_clusters=n_clusters,
+        output_slots=2,
+    )
+
+
+def chain(n_clusters: int, sites: list[int], durations_ps: list[int], *, n_tokens: int, n_bytes: int, capacity: int) -> Program:  # noqa: E501, PLR0913
+    """Return a pipeline of stages, one per site."""
+    stages = [actor(site, d, n_firings=n_tokens) for site, d in zip(sites, durations_ps, strict=True)]
+    edges = [
+        edge(i, i + 1, n_tokens=n_tokens, n_bytes=n_bytes, capacity=capacity) for i in range(len(sites) - 1)
+    ]
+    return program_of(n_clusters, stages, edges)
