@@ -136,7 +136,7 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     data = None
     if workload is not None:
         description = {
-            "chip": workload.mapping.chip.model_dump_json(),
+            "chip": workload.mapping.chip.model_dump_json(by_alias=True),
             "program": program_to_bytes(workload.program),
             "n_images": len(workload.images),
             "plane": str(plane),

@@ -28,7 +28,7 @@ class ChipTiming:
     @property
     def partial_sum_bytes(self) -> int:
         """Bytes of one partial sum between two stages of a reduction tree."""
-        return self._cluster.cores.partial_sum_bytes
+        return self._cluster.core_costs.partial_sum_bytes
 
     def mvm_ps(self, n_jobs: int, n_rows: int, n_columns: int) -> int:
         """Time of a firing of ``n_jobs`` MVMs: synchronise, the first job whole, the others at the pipeline's rate."""
@@ -44,12 +44,12 @@ class ChipTiming:
 
     def reduce_work(self, n_elements: int, n_operands: int, *, is_root: bool) -> list[tuple[int, int]]:
         """Adding ``n_operands`` partial sums per element and, at the root, requantising the sum."""
-        cores = self._cluster.cores
+        cores = self._cluster.core_costs
         return [(n_elements * (n_operands - 1), cores.accumulate), (n_elements if is_root else 0, cores.requantize)]
 
     def digital_work(self, op: Op, n_elements: int, window: Window | None) -> list[tuple[int, int]]:
         """Work of a digital layer that makes ``n_elements`` outputs."""
-        cores = self._cluster.cores
+        cores = self._cluster.core_costs
         n_taps = window.kernel_h * window.kernel_w if window else 1
         if op is Op.MAX_POOL:
             return [(n_elements * n_taps, cores.max_pool)]

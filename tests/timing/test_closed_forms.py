@@ -79,7 +79,7 @@ def test_one_crossbar_working_alone_takes_its_jobs_and_nothing_else(chip: Chip, 
 
 
 def test_a_chain_of_equal_stages_takes_fill_plus_work(chip: Chip, engine: Engine) -> None:
-    n_stages, n_tokens, stage_ps, n_bytes = 5, 20, 50_000, 640
+    n_stages, n_tokens, stage_ps, n_bytes = 5, 20, 200_000, 640
     program = chain(16, [0, 1, 2, 3, 7], [stage_ps] * n_stages, n_tokens=n_tokens, n_bytes=n_bytes, capacity=2)
     firings, _ = engine(program, chip, 1)
     hop_ps = program_ps(chip) + transfer_ps(n_bytes, 2)

@@ -1,0 +1,155 @@
+"""The chip as its file describes it: frozen, strict, every physical value named with its unit.
+
+Keys in a file read naturally (``mvm_latency: 130 ns``); the attributes behind them carry the unit that the emulator
+counts in (``mvm_latency_ps``). There are no defaults: a chip file states everything.
+"""
+
+from math import prod
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from emulator.config_file import Spec
+from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes, TimePs
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Bits = Annotated[int, Field(ge=1, le=32, strict=True)]
+
+_PS_PER_S = 10**12
+
+
+class Ima(Spec):
+    """An in-memory accelerator: one crossbar with its converters and streamers."""
+
+    technology: Literal["pcm"]
+    rows: Count
+    columns: Count
+    weight_bits: Bits
+    dac_bits: Bits
+    adc_bits: Bits
+    mvm_latency_ps: TimePs = Field(alias="mvm_latency")
+    stream_ports: Count
+    stream_port_bytes: BytesPerCycle = Field(alias="stream_port_width")
+    stream_in_overhead_cycles: Cycles = Field(alias="stream_in_overhead")
+    stream_out_overhead_cycles: Cycles = Field(alias="stream_out_overhead")
+    pipelined: Annotated[bool, Field(strict=True)]
+
+    def stream_in_cycles(self, n_rows: int) -> int:
+        """Cycles to bring ``n_rows`` inputs to the DACs."""
+        return self._stream_cycles(n_rows, self.dac_bits) + self.stream_in_overhead_cycles
+
+    def stream_out_cycles(self, n_columns: int) -> int:
+        """Cycles to bring ``n_columns`` results from the ADCs to L1."""
+        return self._stream_cycles(n_columns, self.adc_bits) + self.stream_out_overhead_cycles
+
+    def job_latency_ps(self, n_rows: int, n_columns: int, cycle_ps: int) -> int:
+        """Time of one MVM from the first input read to the last result written."""
+        streaming = self.stream_in_cycles(n_rows) + self.stream_out_cycles(n_columns)
+        return self.mvm_latency_ps + streaming * cycle_ps
+
+    def job_interval_ps(self, n_rows: int, n_columns: int, cycle_ps: int) -> int:
+        """Time between two successive MVMs: the slower of computing and streaming, or their sum if not pipelined."""
+        if not self.pipelined:
+            return self.job_latency_ps(n_rows, n_columns, cycle_ps)
+        streaming = self.stream_in_cycles(n_rows) + self.stream_out_cycles(n_columns)
+        return max(self.mvm_latency_ps, streaming * cycle_ps)
+
+    def _stream_cycles(self, n_elements: int, bits: int) -> int:
+        n_bytes = n_elements * -(-bits // 8)
+        return -(-n_bytes // (self.stream_ports * self.stream_port_bytes))
+
+
+class Dma(Spec):
+    """The DMA engine of a cluster."""
+
+    max_burst_bytes: SizeBytes = Field(alias="max_burst")
+    max_outstanding_reads: Count
+    max_outstanding_writes: Count
+    program_cycles: Cycles = Field(alias="program_cost")
+
+
+class CoreCosts(Spec):
+    """What the cores pay, in millicycles of one core per element.
+
+    ``accumulate`` per partial sum added; ``requantize``, ``add`` and ``relu`` per output; ``max_pool`` per output and
+    window position; ``avg_pool`` per input. ``partial_sum_bytes`` is the size of a sum between two reduction stages.
+    """
+
+    accumulate: MillicyclesPerElement
+    requantize: MillicyclesPerElement
+    max_pool: MillicyclesPerElement
+    avg_pool: MillicyclesPerElement
+    add: MillicyclesPerElement
+    relu: MillicyclesPerElement
+    partial_sum_bytes: SizeBytes = Field(alias="partial_sum")
+
+
+class Cluster(Spec):
+    """One cluster: cores, L1, one IMA, one DMA engine."""
+
+    n_cores: Count = Field(alias="cores")
+    l1_bytes: SizeBytes = Field(alias="l1")
+    synchronization_cycles: Cycles = Field(alias="synchronization")
+    ima: Ima
+    dma: Dma
+    core_costs: CoreCosts
+
+
+class Level(Spec):
+    """One level of the interconnect tree: nodes with ``fan_out`` children behind links of the given width."""
+
+    name: str
+    fan_out: Count
+    bytes_per_cycle: BytesPerCycle = Field(alias="width")
+    latency_cycles: Annotated[Cycles, Field(ge=1)] = Field(alias="latency")
+
+
+class TreeTopology(Spec):
+    """A tree of any depth, from the root down to the clusters."""
+
+    kind: Literal["tree"]
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
+
+    @property
+    def n_clusters(self) -> int:
+        """Leaves of the tree."""
+        return prod(level.fan_out for level in self.levels)
+
+
+class Hbm(Spec):
+    """The high-bandwidth memory behind the root of the interconnect."""
+
+    capacity_bytes: SizeBytes = Field(alias="capacity")
+    bytes_per_cycle: BytesPerCycle = Field(alias="width")
+    latency_cycles: Annotated[Cycles, Field(ge=1)] = Field(alias="latency")
+
+
+class Chip(Spec):
+    """A whole chip. ``topology`` is told apart by its ``kind``, so that others than trees can join."""
+
+    name: str
+    source: str
+    clock_hz: FrequencyHz = Field(alias="clock")
+    cluster: Cluster
+    topology: TreeTopology
+    hbm: Hbm
+
+    @field_validator("clock_hz")
+    @classmethod
+    def _whole_picoseconds(cls, clock_hz: int) -> int:
+        if _PS_PER_S % clock_hz:
+            raise ValueError(
+                f"expected a clock whose period is a whole number of picoseconds, got {clock_hz} Hz "
+                f"({_PS_PER_S / clock_hz:.3f} ps)"
+            )
+        return clock_hz
+
+    @property
+    def cycle_ps(self) -> int:
+        """Period of the clock."""
+        return _PS_PER_S // self.clock_hz
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters on the chip."""
+        return self.topology.n_clusters

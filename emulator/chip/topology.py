@@ -1,0 +1,146 @@
+"""The interconnect: sites, ports and the routes between them.
+
+Sites are the clusters, then the HBM. Every edge of the tree has four ports: up and down, each for writes and for reads.
+The up ports of a subtree carry only what leaves it and the down ports only what enters it, which is what lets ranks own
+whole subtrees. Routes are computed, not stored: a chip of a hundred thousand clusters costs nothing until it is used.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from emulator.chip.spec import Chip, Level, TreeTopology
+
+Access = Literal["write", "read"]
+Direction = Literal["up", "down"]
+
+_LANES: tuple[tuple[Direction, Access], ...] = (("up", "write"), ("down", "write"), ("up", "read"), ("down", "read"))
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One direction of one edge, for one kind of access.
+
+    ``first_cluster`` to ``end_cluster`` is the subtree below the edge; for the HBM's link both are ``n_clusters``.
+    """
+
+    name: str
+    level: str
+    direction: Direction
+    access: Access
+    width_bytes_per_cycle: int
+    latency_cycles: int
+    first_cluster: int
+    end_cluster: int
+
+
+class Topology(Protocol):
+    """What the program needs to know of an interconnect, whatever its shape."""
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters; the HBM is the site behind the last one."""
+        ...
+
+    @property
+    def ports(self) -> Sequence[Port]:
+        """All ports, in the order of their ids."""
+        ...
+
+    def route(self, source: int, target: int, access: Access = "write") -> tuple[int, ...]:
+        """Port ids on the way from one site to another, in the order travelled; empty within a site."""
+        ...
+
+    def latency_cycles(self, source: int, target: int) -> int:
+        """Sum of the port latencies on the way."""
+        ...
+
+
+class Tree:
+    """A tree of routers with the clusters as leaves and the HBM as one more leaf of the root."""
+
+    def __init__(self, topology: TreeTopology, hbm: Level) -> None:
+        self._levels = (*topology.levels, hbm)
+        self.n_clusters = topology.n_clusters
+        # Clusters below one edge of each level; edges are numbered level by level, the HBM's link last.
+        self._sizes: list[int] = []
+        self._first_edge: list[int] = []
+        size, n_edges = self.n_clusters, 0
+        for level in topology.levels:
+            size //= level.fan_out
+            self._sizes.append(size)
+            self._first_edge.append(n_edges)
+            n_edges += self.n_clusters // size
+        self._hbm_edge = n_edges
+        self.ports: Sequence[Port] = _Ports(self)
+
+    @property
+    def n_ports(self) -> int:
+        """Four per edge."""
+        return 4 * (self._hbm_edge + 1)
+
+    def route(self, source: int, target: int, access: Access = "write") -> tuple[int, ...]:
+        """Port ids up to the lowest common ancestor and down again."""
+        up, down = self._edges(source), self._edges(target)
+        shared = 0
+        while shared < min(len(up), len(down)) and up[shared] == down[shared]:
+            shared += 1
+        up_lane, down_lane = _LANES.index(("up", access)), _LANES.index(("down", access))
+        return (
+            *(4 * edge + up_lane for edge in reversed(up[shared:])),
+            *(4 * edge + down_lane for edge in down[shared:]),
+        )
+
+    def latency_cycles(self, source: int, target: int) -> int:
+        """Sum of the port latencies on the way."""
+        return sum(self._levels[self._level_of(port // 4)].latency_cycles for port in self.route(source, target))
+
+    def port(self, port_id: int) -> Port:
+        """Describe one port."""
+        edge, lane = divmod(port_id, 4)
+        depth = self._level_of(edge)
+        level = self._levels[depth]
+        direction, access = _LANES[lane]
+        if edge == self._hbm_edge:
+            first, end, place = self.n_clusters, self.n_clusters, "hbm"
+        else:
+            index = edge - self._first_edge[depth]
+            first, end = index * self._sizes[depth], (index + 1) * self._sizes[depth]
+            place = f"{level.name}[{first}..{end - 1}]" if end - first > 1 else f"{level.name}[{first}]"
+        name = f"{place} {direction} {access}"
+        return Port(name, level.name, direction, access, level.bytes_per_cycle, level.latency_cycles, first, end)
+
+    def _edges(self, site: int) -> list[int]:
+        """Edges between the root and a site, from the root down."""
+        if site == self.n_clusters:
+            return [self._hbm_edge]
+        return [first + site // size for first, size in zip(self._first_edge, self._sizes, strict=True)]
+
+    def _level_of(self, edge: int) -> int:
+        if edge == self._hbm_edge:
+            return len(self._levels) - 1
+        return max(depth for depth, first in enumerate(self._first_edge) if first <= edge)
+
+
+class _Ports(Sequence[Port]):
+    """The ports of a tree, made when looked at."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def __len__(self) -> int:
+        return self._tree.n_ports
+
+    def __getitem__(self, index: int) -> Port:  # type: ignore[override]  # slices are not needed
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._tree.port(index)
+
+
+def build_topology(chip: Chip) -> Topology:
+    """Build the interconnect of a chip."""
+    hbm = chip.hbm
+    link = Level.model_construct(
+        name="HBM link", fan_out=1, bytes_per_cycle=hbm.bytes_per_cycle, latency_cycles=hbm.latency_cycles
+    )
+    return Tree(chip.topology, link)

@@ -1,0 +1,86 @@
+"""The run file: which chip, network, policy, inputs and seed make up a run."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr
+
+from emulator.config_file import Spec, load_model
+from emulator.errors import ConfigError
+
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+class ResNetConfig(Spec):
+    """A built-in residual network with seeded random weights, quantised with the run's own images."""
+
+    kind: Literal["resnet18", "resnet34", "resnet8"]
+    image_size: Annotated[int, Field(ge=8, strict=True)]
+    classes: Count
+    seed: Seed
+
+
+class OnnxConfig(Spec):
+    """A network from an ONNX file, quantised (QDQ) or float.
+
+    Attributes:
+        model: the ONNX file.
+        calibration: images with which a float model is quantised; by default the run's own inputs.
+        mean, std: subtracted from and divided into pixel / 255, one value or one per channel.
+    """
+
+    kind: Literal["onnx"]
+    model: Path
+    calibration: Path | None = None
+    mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=3)] = (0.0,)
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)] = (1.0,)
+
+
+class InputsConfig(Spec):
+    """Input images.
+
+    Attributes:
+        path: a PNG or JPEG file, a folder of them, or a ``.npy`` array.
+        count: how many to use, from the first; all by default.
+        crop: use only the middle ``crop`` x ``crop`` pixels of each.
+    """
+
+    path: Path
+    count: Count | None = None
+    crop: Count | None = None
+
+
+class RunConfig(Spec):
+    """A run file. Paths in it are relative to the file."""
+
+    chip: Path
+    policy: Path
+    network: Annotated[ResNetConfig | OnnxConfig, Field(discriminator="kind")]
+    inputs: InputsConfig
+    seed: Seed
+    _folder: Path = PrivateAttr(default=Path())
+
+    def resolve(self, path: Path) -> Path:
+        """Turn a path of the file into one that can be opened from here."""
+        return self._folder / path
+
+
+def load_run_config(path: Path | str) -> RunConfig:
+    """Read and check a run file and that the files it names exist.
+
+    Raises:
+        ConfigError: the file is missing, malformed or no run file, or a file that it names does not exist.
+    """
+    path = Path(path)
+    config = load_model(path, RunConfig, "a run (chip, policy, network, inputs, seed)")
+    config._folder = path.parent  # noqa: SLF001 (the model's own private attribute)
+    named = {"chip": config.chip, "policy": config.policy, "inputs.path": config.inputs.path}
+    if isinstance(config.network, OnnxConfig):
+        named["network.model"] = config.network.model
+        if config.network.calibration is not None:
+            named["network.calibration"] = config.network.calibration
+    for key, named_path in named.items():
+        if not config.resolve(named_path).exists():
+            raise ConfigError(f"{path}: {key}: no such file or folder: {config.resolve(named_path)}")
+    return config

@@ -1,0 +1,146 @@
+"""Read YAML files strictly: what is wrong is said once, with the file, the key path, what was expected and what came."""
+
+from collections.abc import Hashable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from emulator.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Spec(BaseModel):
+    """Base of everything read from a file: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=1)
+
+
+def load_model(path: Path, model: type[Model], what: str) -> Model:
+    """Read ``path`` as a ``model``.
+
+    Args:
+        path: the YAML file.
+        model: the pydantic model that it must match.
+        what: what the file should be, in words, for messages ("a chip").
+
+    Raises:
+        ConfigError: the file is missing, malformed, or does not match; lists every problem.
+    """
+    data = read_yaml(path, what)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_describe(detail, model, data) for detail in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from None
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML mapping whose keys do not repeat.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, malformed or no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected a YAML file with {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        data = yaml.load(text, _StrictLoader)  # noqa: S506 (a safe loader, with a check added)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
+        raise ConfigError(f"{path}: malformed YAML at {where}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: malformed YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping with {what}, got {_kind(data)}")
+    return data
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _describe(detail: ErrorDetails, model: type[BaseModel], data: dict[str, Any]) -> str:
+    path = _key_path(detail["loc"], data)
+    kind, came = detail["type"], detail["input"]
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _known_keys(model, detail["loc"][:-1])
+        guess = get_close_matches(str(detail["loc"][-1]), known, 1)
+        hint = f"; did you mean '{guess[0]}'?" if guess else f"; known keys: {', '.join(known)}" if known else ""
+        return f"{path}: unknown key{hint}"
+    if kind == "missing":
+        return f"{path}: this key is missing"
+    if kind == "value_error":
+        return f"{path}: {context['error']}"
+    if kind == "greater_than_equal":
+        return f"{path}: expected a number of at least {context['ge']}, got {came!r}"
+    if kind == "less_than_equal":
+        return f"{path}: expected a number of at most {context['le']}, got {came!r}"
+    if kind == "literal_error":
+        return f"{path}: expected {context['expected']}, got {came!r}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        key = str(context["discriminator"]).strip("'")
+        tags = context.get("expected_tags", "a known kind")
+        came_tag = f"'{context['tag']}'" if "tag" in context else "nothing"
+        return f"{path}.{key}: expected one of {tags}, got {came_tag}"
+    return f"{path}: {_sentence(detail['msg'])}, got {_kind(came)}"
+
+
+def _sentence(message: str) -> str:
+    """Turn pydantic's "Input should be X" into "expected X"."""
+    return message.replace("Input should be", "expected").replace("Field required", "this key is missing")
+
+
+def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN401 (whatever stands in the file)
+    """Write a location as ``cluster.ima.rows`` or ``levels[0].width``, without the tags of unions."""
+    parts = ""
+    for position, step in enumerate(location):
+        if isinstance(step, int):
+            parts += f"[{step}]"
+            data = data[step] if isinstance(data, list) and step < len(data) else None
+            continue
+        is_tag = isinstance(data, dict) and step not in data and data.get("kind") == step
+        if is_tag and position < len(location) - 1:
+            continue
+        parts += f".{step}" if parts else step
+        data = data.get(step) if isinstance(data, dict) else None
+    return parts or "the file"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """List the keys that a mapping at ``location`` may have, as far as the models tell."""
+    for step in location:
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    return repr(value)

@@ -1,0 +1,60 @@
+"""Quantities with units, parsed exactly: "130 ns", "1 MiB", "64 B/cycle", "9.6 cycles/element".
+
+Numbers go through ``Fraction``, never through a float, and every result is a whole number of the unit that the rest of
+the emulator counts in. A bare number, a unit of another kind and a fraction of that unit are refused.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+_BYTES_PER = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
+_PER_CYCLE = {"B/cycle": 1, "KiB/cycle": 2**10}
+_CYCLES = {"cycles": 1, "cycle": 1}
+_MILLICYCLES = {"cycles/element": 1000, "cycle/element": 1000}
+
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
+
+
+def _parser(kind: str, example: str, counted_in: str, units: Mapping[str, int], least: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:  # noqa: ANN401 (whatever stands in the file)
+        expected = f"expected {kind} such as '{example}'"
+        if isinstance(value, bool) or not isinstance(value, str):
+            raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
+        match = _QUANTITY.fullmatch(value)
+        if match is None:
+            raise ValueError(f"{expected}, got '{value}'")
+        number, unit = match.groups()
+        if unit not in units:
+            raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
+        amount = Fraction(number) * units[unit]
+        if amount.denominator != 1:
+            raise ValueError(f"{expected}, got '{value}', which is not a whole number of {counted_in}")
+        if amount < least:
+            raise ValueError(f"{expected}, at least {least} {counted_in}, got '{value}'")
+        return int(amount)
+
+    return parse
+
+
+parse_time_ps = _parser("a time", "130 ns", "picoseconds", _PS_PER, 1)
+parse_size_bytes = _parser("a size", "1 MiB", "bytes", _BYTES_PER, 1)
+parse_frequency_hz = _parser("a frequency", "1 GHz", "hertz", _HZ_PER, 1)
+parse_bytes_per_cycle = _parser("a width", "64 B/cycle", "bytes per cycle", _PER_CYCLE, 1)
+parse_cycles = _parser("a number of cycles", "4 cycles", "cycles", _CYCLES, 0)
+parse_millicycles = _parser("a cost", "1.5 cycles/element", "thousandths of a cycle", _MILLICYCLES, 0)
+
+# For files: the text of a quantity in, an integer out, and back to text in the smallest unit.
+TimePs = Annotated[int, BeforeValidator(parse_time_ps), PlainSerializer("{} ps".format)]
+SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), PlainSerializer("{} B".format)]
+FrequencyHz = Annotated[int, BeforeValidator(parse_frequency_hz), PlainSerializer("{} Hz".format)]
+BytesPerCycle = Annotated[int, BeforeValidator(parse_bytes_per_cycle), PlainSerializer("{} B/cycle".format)]
+Cycles = Annotated[int, BeforeValidator(parse_cycles), PlainSerializer("{} cycles".format)]
+MillicyclesPerElement = Annotated[
+    int, BeforeValidator(parse_millicycles), PlainSerializer(lambda amount: f"{amount // 1000}.{amount % 1000:03d} cycles/element")
+]
