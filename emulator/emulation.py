@@ -132,6 +132,15 @@ def emulate(
     return RankSummary(share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports)
 
 
+def check_ranks(program: Program, n_ranks: int) -> None:
+    """Check that every rank would get work.
+
+    Raises:
+        ParallelError: there are more ranks than clusters with work.
+    """
+    partition_clusters(estimate_work(program), n_ranks)
+
+
 def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     data = None
     if workload is not None:

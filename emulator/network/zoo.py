@@ -37,7 +37,7 @@ class ResNetShape:
 # He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1
 RESNET18 = ResNetShape((2, 2, 2, 2), (64, 128, 256, 512))
 RESNET34 = ResNetShape((3, 4, 6, 3), (64, 128, 256, 512))
-RESNET8 = ResNetShape((1, 1, 1), (16, 32, 64), stem_kernel=3, stem_stride=1)  # for images of 32 x 32 pixels
+RESNET8 = ResNetShape((1, 1, 1), (8, 16, 32), stem_kernel=3, stem_stride=1)  # for images of 32 x 32 pixels
 
 
 def resnet18(height: int, width: int, n_classes: int = 1000, seed: int = 0) -> onnx.ModelProto:

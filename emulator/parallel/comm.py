@@ -11,9 +11,6 @@ from typing import Any, NoReturn, Protocol
 
 from numpy.typing import NDArray
 
-STATUS_BYTES = 40
-"""Length of the status that every rank shows at its end: an exit code (8 bytes) and a hash of its message (32)."""
-
 _N_SPINS = 30
 _FIRST_SLEEP_S = 2e-5
 _LONGEST_SLEEP_S = 5e-4
@@ -80,28 +77,6 @@ class Comm(Protocol):
 
     def gather_bytes(self, data: bytes, root: int) -> list[bytes] | None:
         """Return every rank's ``data``, in rank order, on ``root``, and None elsewhere. Any length."""
-        ...
-
-    def allreduce_min(self, value: int) -> int:
-        """Return the smallest of all ranks' values (64-bit)."""
-        ...
-
-    def allreduce_max(self, value: int) -> int:
-        """Return the largest of all ranks' values (64-bit)."""
-        ...
-
-    def allreduce_sum(self, value: int) -> int:
-        """Return the sum of all ranks' values (64-bit)."""
-        ...
-
-    def exchange_status(self, status: bytes, limit_s: float = math.inf) -> list[bytes] | None:
-        """Show every rank's last ``STATUS_BYTES`` to all, once in a communicator's life.
-
-        Independent of every other collective operation, so that a rank which fails can call it wherever the others are.
-
-        Returns:
-            The statuses in rank order, or None where not all ranks came within ``limit_s`` seconds.
-        """
         ...
 
     def abort(self, code: int) -> NoReturn:

@@ -11,14 +11,16 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.errors import ParallelError
 from emulator.parallel.buffers import as_bytes, check_peer, check_tag
-from emulator.parallel.comm import STATUS_BYTES, PoliteWaiter, Request
+from emulator.parallel.comm import PoliteWaiter, Request
+
+T = TypeVar("T")
 
 _MAX_TAG = 2**31 - 1
 _SERIAL_PATIENCE_S = 0.05
@@ -176,24 +178,6 @@ class LocalComm(PoliteWaiter):
         parts = self._meet(f"gather_bytes to rank {root}", bytes(data))
         return parts if self._rank == root else None
 
-    def allreduce_min(self, value: int) -> int:
-        """Return the smallest of all ranks' values."""
-        return int(min(self._meet("allreduce_min", value)))
-
-    def allreduce_max(self, value: int) -> int:
-        """Return the largest of all ranks' values."""
-        return int(max(self._meet("allreduce_max", value)))
-
-    def allreduce_sum(self, value: int) -> int:
-        """Return the sum of all ranks' values."""
-        return int(sum(self._meet("allreduce_sum", value)))
-
-    def exchange_status(self, status: bytes, limit_s: float = math.inf) -> list[bytes] | None:
-        """Show every rank's last status to all; None where not all came within ``limit_s`` seconds."""
-        assert len(status) == STATUS_BYTES
-        meeting = self._group.join_meeting(-1, "exchange_status", self._rank, status)
-        return self._all_brought(meeting) if self._wait_for(meeting, limit_s) else None
-
     def abort(self, code: int) -> NoReturn:
         """End this rank now and the others as soon as they communicate."""
         self._group.abort_code = code
@@ -204,15 +188,15 @@ class LocalComm(PoliteWaiter):
         index = self._n_meetings
         self._n_meetings += 1
         meeting = self._group.join_meeting(index, kind, self._rank, value)
-        self._wait_for(meeting, math.inf)
+        self._wait_for(meeting)
         return self._all_brought(meeting)
 
-    def _wait_for(self, meeting: _Meeting, limit_s: float) -> bool:
+    def _wait_for(self, meeting: _Meeting) -> None:
         def complete() -> bool:
             self._group.check_alive()
             return len(meeting.brought) == self.size
 
-        return self.wait_until(complete, limit_s)
+        self.wait_until(complete)
 
     def _all_brought(self, meeting: _Meeting) -> list[Any]:
         return [meeting.brought[rank] for rank in range(self.size)]
@@ -237,10 +221,34 @@ class SerialComm(LocalComm):
         raise ParallelError("the only rank of this run waits for a message that no rank will send")
 
 
-def run_local[T](main: Callable[[LocalComm], T], n_ranks: int, limit_s: float = 60.0) -> list[T]:
+def run_local(main: Callable[[LocalComm], T], n_ranks: int, limit_s: float = 60.0) -> list[T]:
     """Call ``main`` on ``n_ranks`` threads, each with its communicator, and return what each returned.
 
     Raises:
         BaseException: What the lowest failing rank raised; the first cause, not the abort that followed from it.
         ParallelError: The ranks were not done after ``limit_s`` seconds: they wait for each other.
     """
+    group = LocalGroup(n_ranks)
+    results: dict[int, T] = {}
+    failures: dict[int, BaseException] = {}
+
+    def run(rank: int) -> None:
+        try:
+            results[rank] = main(LocalComm(group, rank))
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the caller shall see it)
+            if group.abort_code is None:
+                group.abort_code = 1
+                failures[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,), daemon=True) for rank in range(n_ranks)]
+    for thread in threads:
+        thread.start()
+    deadline_s = time.monotonic() + limit_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    if failures:
+        raise failures[min(failures)]
+    if len(results) < n_ranks:
+        waiting = sorted(set(range(n_ranks)) - set(results))
+        raise ParallelError(f"ranks {waiting} were not done after {limit_s} s: they wait for each other")
+    return [results[rank] for rank in range(n_ranks)]

@@ -1,0 +1,12 @@
+"""``python -m emulator CONFIG -o DIR``: one rank of a run, under whatever launcher started it."""
+
+import os
+
+# One thread per rank unless the user says otherwise; numpy and numba look when they are imported.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from launch.cli import rank_main
+
+if __name__ == "__main__":
+    raise SystemExit(rank_main())

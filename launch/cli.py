@@ -1,0 +1,189 @@
+"""The command line: ``aimc run``, ``report``, ``digest``, ``verify`` and ``map``."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from emulator.errors import EmulatorError
+from launch.local import single_threaded, start_ranks
+from traces.errors import TraceError
+
+Command = Callable[[argparse.Namespace], int]
+
+_EXAMPLES = """examples:
+  aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first    emulate on two ranks
+  aimc report runs/first                                          what came out, as text and a picture
+  aimc report runs/first --json | jq .images_per_second
+  aimc verify runs/first                                          compare the values with onnxruntime
+  aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error is printed once, without a traceback unless asked for."""
+    os.environ.update(single_threaded(dict(os.environ)))  # before numpy is imported
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except (EmulatorError, TraceError) as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"aimc: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def rank_main(arguments: Sequence[str] | None = None) -> int:
+    """Run one rank of ``python -m emulator``."""
+    parser = argparse.ArgumentParser(prog="python -m emulator", description="Run one rank of an emulation.")
+    _add_run_arguments(parser)
+    parser.set_defaults(debug=False)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return _run_here(parser.parse_args(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aimc",
+        description="Emulate massively parallel analog in-memory computing chips.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", parents=[common], help="emulate a run file")
+    _add_run_arguments(run)
+    run.add_argument("-n", "--ranks", type=_positive, default=1, help="MPI ranks to start on this machine (default: 1)")
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
+    _add_trace_argument(report)
+    report.add_argument("--json", action="store_true", help="print JSON instead of text")
+    report.add_argument("--timeline", type=Path, metavar="PNG", help="where to draw the timeline (default: in DIR)")
+    report.set_defaults(command=_report)
+
+    digest = commands.add_parser("digest", parents=[common], help="work out a trace's digest anew and check it")
+    _add_trace_argument(digest)
+    digest.set_defaults(command=_digest)
+
+    verify = commands.add_parser("verify", parents=[common], help="compare a run's values with onnxruntime's")
+    _add_trace_argument(verify)
+    verify.set_defaults(command=_verify)
+
+    mapping = commands.add_parser("map", parents=[common], help="map a run file's network without running it")
+    mapping.add_argument("config", type=Path, metavar="CONFIG", help="run file")
+    mapping.add_argument("--json", action="store_true", help="print JSON instead of text")
+    mapping.set_defaults(command=_map)
+    return parser
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: runs/CONFIG-NUMBER)")
+    parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
+    parser.add_argument("--seed", type=_seed, help="replace the run file's seed")
+    parser.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
+
+
+def _add_trace_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", type=Path, metavar="DIR", help="output folder of a run, or a trace file")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got '{text}'")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    options.output = options.output or _free_folder(options.config)
+    if options.ranks == 1:
+        return _run_here(options)
+    arguments = [str(options.config), "-o", str(options.output), "--plane", options.plane]
+    arguments += ["--seed", str(options.seed)] if options.seed is not None else []
+    arguments += [f"--{flag}" for flag in ("progress", "debug") if getattr(options, flag)]
+    return start_ranks(options.ranks, arguments)
+
+
+def _free_folder(config: Path) -> Path:
+    number = 1
+    while (folder := Path("runs") / f"{config.stem}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+def _run_here(options: argparse.Namespace) -> int:
+    from emulator.emulation import Plane
+    from launch.rank import RunOptions, connect, run_on_rank
+
+    run_options = RunOptions(
+        config=options.config,
+        output=options.output or _free_folder(options.config),
+        plane=Plane(options.plane),
+        seed=options.seed,
+        progress=options.progress,
+        debug=options.debug,
+    )
+    return run_on_rank(connect(), run_options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from traces.plots.timeline import draw_timeline
+    from traces.reader import Trace
+    from traces.report import make_report
+
+    with Trace(options.trace) as trace:
+        report = make_report(trace)
+        picture: Path = options.timeline or trace.path.with_name("timeline.png")
+        if trace.has_timing and (options.timeline or not picture.exists()):
+            draw_timeline(trace, picture)
+        if options.json:
+            print(json.dumps(report.to_json(), indent=2))
+            return 0
+        print(report.to_text(), end="")
+        if trace.has_timing:
+            print(f"Timeline: {picture}")
+    return 0
+
+
+def _digest(options: argparse.Namespace) -> int:
+    from traces.reader import Trace
+
+    with Trace(options.trace) as trace:
+        digest = trace.compute_digest()
+        if digest != trace.attribute("digest"):
+            raise TraceError(f"{trace.path}: the content has digest {digest}, but the trace says otherwise: damaged")
+        print(digest)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from launch.verify import verify_run
+
+    verification = verify_run(options.trace)
+    print(verification.to_text())
+    return 0 if verification.exact else 1
+
+
+def _map(options: argparse.Namespace) -> int:
+    from launch.mapping_table import mapping_to_json, mapping_to_text
+    from launch.prepare import map_only
+
+    mapping = map_only(options.config)
+    print(json.dumps(mapping_to_json(mapping), indent=2) if options.json else mapping_to_text(mapping))
+    return 0

@@ -1,0 +1,22 @@
+"""Run an emulation on several ranks of one process, for tests."""
+
+from emulator.emulation import Plane, RankSummary, Workload, emulate
+from emulator.parallel.comm import Comm
+from emulator.parallel.local_comm import run_local
+from support.records import MemorySink
+
+
+def emulate_on_ranks(workload: Workload, n_ranks: int, plane: Plane = Plane.BOTH) -> list[tuple[RankSummary, MemorySink]]:
+    """Emulate ``workload`` on ``n_ranks`` threads; returns each rank's summary and records."""
+
+    def rank_main(comm: Comm) -> tuple[RankSummary, MemorySink]:
+        sink = MemorySink()
+        mine = workload if comm.rank == 0 else None
+        return emulate(mine, comm=comm, sink=sink, plane=plane, on_image=lambda _: None), sink
+
+    return run_local(rank_main, n_ranks)
+
+
+def all_rows(results: list[tuple[RankSummary, MemorySink]], table: str) -> list[tuple[int, ...]]:
+    """Records of one table from all ranks, sorted."""
+    return sorted(row for _, sink in results for row in sink.rows(table))

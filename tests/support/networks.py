@@ -1,0 +1,163 @@
+"""Random quantised networks, chips and policies for property tests."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from emulator.chip.spec import Chip
+from emulator.mapping.policy import Policy
+from emulator.network.graph import FeatureMap, Layer, Network, Op, Quantization, Weights, Window
+
+
+def a_quantization(draw: st.DrawFn) -> Quantization:
+    dtype = draw(st.sampled_from(["uint8", "int8"]))
+    low, high = (0, 255) if dtype == "uint8" else (-128, 127)
+    scale = float(np.float32(draw(st.floats(0.01, 0.5))))
+    return Quantization(scale, draw(st.integers(low, high)), dtype)
+
+
+class NetworkMaker:
+    """Grows a random network layer by layer; every layer reads a feature map that exists already."""
+
+    def __init__(self, draw: st.DrawFn, height: int, width: int, channels: int) -> None:
+        self._draw = draw
+        self.feature_maps = {"image": FeatureMap("image", height, width, channels, a_quantization(draw))}
+        self.layers: list[Layer] = []
+        self.latest = "image"
+
+    def network(self) -> Network:
+        """Return the network as it stands, with the latest feature map as its output."""
+        return Network("random", self.feature_maps, tuple(self.layers), "image", self.latest)
+
+    def conv(self, source: str, c_out: int, window: Window) -> str:
+        """Add a convolution with random weights."""
+        ifm = self.feature_maps[source]
+        rng = np.random.default_rng(self._draw(st.integers(0, 2**32 - 1)))
+        weights = Weights(
+            rng.integers(-127, 128, (c_out, window.kernel_h, window.kernel_w, ifm.channels)).astype(np.int8),
+            rng.uniform(1e-4, 1e-2, c_out).astype(np.float32),
+            rng.integers(-1000, 1000, c_out).astype(np.int32),
+        )
+        height, width = window.output_size(ifm.height, ifm.width)
+        return self._add(Op.CONV, (source,), (height, width, c_out), window, weights)
+
+    def fully_connected(self, source: str, n_outputs: int) -> str:
+        """Add a fully connected layer: a convolution whose kernel is its whole input."""
+        ifm = self.feature_maps[source]
+        return self.conv(source, n_outputs, Window(ifm.height, ifm.width))
+
+    def pool(self, source: str, op: Op, window: Window) -> str:
+        """Add a pool."""
+        ifm = self.feature_maps[source]
+        height, width = window.output_size(ifm.height, ifm.width)
+        return self._add(op, (source,), (height, width, ifm.channels), window, None)
+
+    def relu(self, source: str) -> str:
+        """Add a stand-alone ReLU."""
+        return self._add(Op.RELU, (source,), self.feature_maps[source].shape, None, None)
+
+    def add(self, left: str, right: str) -> str:
+        """Add a residual addition."""
+        return self._add(Op.ADD, (left, right), self.feature_maps[left].shape, None, None)
+
+    def _add(
+        self, op: Op, inputs: tuple[str, ...], shape: tuple[int, int, int], window: Window | None, weights: Weights | None
+    ) -> str:  # fmt: skip
+        name = f"{op}{len(self.layers)}"
+        quantization = a_quantization(self._draw)
+        if op is Op.MAX_POOL:  # onnxruntime's maximum pool works on the integers of its input
+            quantization = self.feature_maps[inputs[0]].quantization
+        self.feature_maps[f"{name}.out"] = FeatureMap(f"{name}.out", *shape, quantization)
+        self.layers.append(Layer(name, op, inputs, f"{name}.out", window, weights))
+        self.latest = f"{name}.out"
+        return self.latest
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Draw a chain of convolutions, pools, ReLUs and residual blocks that ends in a fully connected layer."""
+    maker = NetworkMaker(draw, draw(st.integers(4, 10)), draw(st.integers(4, 10)), draw(st.integers(1, 4)))
+    for _ in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(["conv", "conv", "residual", "max_pool", "relu"]))
+        ifm = maker.feature_maps[maker.latest]
+        if kind == "conv":
+            size, stride = draw(st.integers(1, min(3, ifm.height, ifm.width))), draw(st.integers(1, 2))
+            pads = [draw(st.integers(0, size - 1)) for _ in range(4)]
+            maker.conv(maker.latest, draw(st.integers(1, 12)), Window(size, size, stride, stride, *pads))
+        elif kind == "residual":
+            source = maker.latest
+            inner = maker.conv(source, draw(st.integers(1, 9)), Window(3, 3, 1, 1, 1, 1, 1, 1))
+            main = maker.conv(inner, ifm.channels, Window(3, 3, 1, 1, 1, 1, 1, 1))
+            branch = maker.conv(source, ifm.channels, Window(1, 1)) if draw(st.booleans()) else source
+            maker.add(*((main, branch) if draw(st.booleans()) else (branch, main)))
+        elif kind == "max_pool" and min(ifm.height, ifm.width) >= 2:
+            maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, draw(st.integers(1, 2)), draw(st.integers(1, 2))))
+        elif kind == "relu":
+            maker.relu(maker.latest)
+    if draw(st.booleans()):
+        ifm = maker.feature_maps[maker.latest]
+        maker.pool(maker.latest, Op.AVG_POOL, Window(ifm.height, ifm.width))
+    maker.fully_connected(maker.latest, draw(st.integers(1, 20)))
+    return maker.network()
+
+
+def a_chip(*, rows: int, columns: int, fan_outs: tuple[int, ...], l1: str = "1 MiB") -> Chip:
+    """Return a chip like the published one with another crossbar, tree and L1."""
+    levels = [
+        {"name": f"level {i}", "fan_out": fan_out, "width": "64 B/cycle", "latency": "4 cycles"}
+        for i, fan_out in enumerate(fan_outs)
+    ]
+    costs = ("accumulate", "requantize", "max_pool", "avg_pool", "add", "relu")
+    return Chip.model_validate(
+        {
+            "name": "test chip",
+            "source": "made for tests",
+            "clock": "1 GHz",
+            "cluster": {
+                "cores": 16,
+                "l1": l1,
+                "synchronization": "10 cycles",
+                "ima": {
+                    "technology": "pcm",
+                    "rows": rows,
+                    "columns": columns,
+                    "weight_bits": 8,
+                    "dac_bits": 8,
+                    "adc_bits": 8,
+                    "mvm_latency": "130 ns",
+                    "stream_ports": 16,
+                    "stream_port_width": "4 B/cycle",
+                    "stream_in_overhead": "2 cycles",
+                    "stream_out_overhead": "4 cycles",
+                    "pipelined": True,
+                },
+                "dma": {
+                    "max_burst": "2 KiB",
+                    "max_outstanding_reads": 8,
+                    "max_outstanding_writes": 8,
+                    "program_cost": "30 cycles",
+                },
+                "core_costs": {**dict.fromkeys(costs, "1.5 cycles/element"), "partial_sum": "2 B"},
+            },
+            "topology": {"kind": "tree", "levels": levels},
+            "hbm": {"capacity": "1 GB", "width": "64 B/cycle", "latency": "100 cycles"},
+        }
+    )
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> Chip:
+    """Draw a chip with small crossbars, so that small networks are split, on a random tree."""
+    fan_outs = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    return a_chip(rows=draw(st.integers(4, 40)), columns=draw(st.integers(2, 16)), fan_outs=fan_outs)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Draw a naive policy."""
+    return Policy(
+        kind="naive",
+        tile_width=draw(st.integers(1, 4)),
+        reduction_fan_in=draw(st.integers(2, 5)),
+        residuals="consumer_l1",
+        placement="contiguous",
+    )

@@ -1,0 +1,130 @@
+"""Read a finished trace: checked when opened, columns read when asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from traces.errors import TraceError
+from traces.merge import digest_of
+from traces.schema import SCHEMA_NAME, SCHEMA_VERSION, TABLES, TEXT
+
+TRACE_NAME = "trace.h5"
+
+
+class Table:
+    """One table of a trace; ``table["column"]`` reads a whole column, ``chunks`` a few columns piece by piece."""
+
+    def __init__(self, group: h5py.Group, name: str) -> None:
+        self._group = group
+        self._text = {column.name for column in TABLES[name] if column.dtype == TEXT}
+        self._names = [column.name for column in TABLES[name]]
+
+    def __len__(self) -> int:
+        return len(self._group[self._names[0]])
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        dataset = self._group[column]
+        return np.asarray(dataset.asstr()[...] if column in self._text else dataset[...])
+
+    def chunks(self, *columns: str, n_records: int = 1 << 20) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield the named columns ``n_records`` at a time, for traces larger than memory."""
+        for start in range(0, len(self), n_records):
+            yield tuple(self._group[column][start : start + n_records] for column in columns)
+
+
+class Trace:
+    """A complete trace, open for reading; use as a context manager.
+
+    Args:
+        path: the trace file, or the output folder of a run.
+
+    Raises:
+        TraceError: there is no such file, it is no trace, newer than this reader, or unfinished.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path) / TRACE_NAME if Path(path).is_dir() else Path(path)
+        self._file = _open(self.path)
+        try:
+            self._check()
+        except TraceError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        self._file.close()
+
+    def __getitem__(self, table: str) -> Table:
+        """Return a table of the schema: ``trace["firings"]["start_ps"]``."""
+        return Table(self._file[table], table)
+
+    def attribute(self, name: str) -> Any:  # noqa: ANN401 (text, number or truth value, see SCHEMA.md)
+        """Return an attribute of the file as a plain Python value."""
+        value = self._file.attrs[name]
+        return value.item() if isinstance(value, np.generic) else value
+
+    @property
+    def has_timing(self) -> bool:
+        """Whether the timing plane ran."""
+        return self.attribute("plane") != "values"
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the value plane ran."""
+        return self.attribute("plane") != "timing"
+
+    def outputs(self) -> NDArray[np.int32]:
+        """Return the quantised outputs, (n_images, elements), in image order.
+
+        Raises:
+            TraceError: the value plane did not run.
+        """
+        if not self.has_values:
+            raise TraceError(f"{self.path}: the run had no value plane, so there are no outputs")
+        table = self["outputs"]
+        image, element, value = (table[name] for name in ("image", "element", "value"))
+        result = np.zeros((int(self.attribute("n_images")), int(element.max()) + 1), np.int32)
+        result[image, element] = value
+        return result
+
+    def compute_digest(self) -> str:
+        """Work the digest out anew from the records; equals the attribute ``digest`` of an intact trace."""
+        return digest_of(self._file).hexdigest(self.attribute("program_hash"))
+
+    def _check(self) -> None:
+        attributes = self._file.attrs
+        if attributes.get("schema") != SCHEMA_NAME:
+            raise TraceError(f"{self.path}: an HDF5 file, but not a trace; expected the output of 'aimc run'")
+        version = int(attributes["schema_version"])
+        if version > SCHEMA_VERSION:
+            raise TraceError(
+                f"{self.path}: trace schema {version} is newer than this reader's {SCHEMA_VERSION}; "
+                "update the emulator"
+            )
+        if not attributes.get("complete", False):
+            raise TraceError(f"{self.path}: the run that wrote this trace did not finish; run it again")
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.exists():
+        unfinished = sorted(path.parent.glob("rank*.h5")) if path.parent.is_dir() else []
+        if unfinished:
+            raise TraceError(
+                f"{path.parent}: the run did not finish ({len(unfinished)} files of single ranks, no {TRACE_NAME}); "
+                "run it again"
+            )
+        raise TraceError(f"{path}: no such file; expected a trace or the output folder of 'aimc run'")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise TraceError(f"{path}: not a readable HDF5 file (truncated, or another format): {error}") from None

@@ -1,0 +1,154 @@
+"""The report of a run, from its trace alone."""
+
+import io
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as TextTable
+
+from traces.analysis.bottleneck import Stage, slowest_stages
+from traces.analysis.throughput import PS_PER_S, Throughput, measure_throughput
+from traces.analysis.utilization import LayerUse, measure_clusters, measure_layers
+from traces.reader import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run shows; timing figures are None if the timing plane did not run."""
+
+    name: str
+    plane: str
+    n_images: int
+    n_ranks: int
+    n_events: int
+    digest: str
+    gmac_per_image: float
+    clusters_used: int
+    clusters_total: int
+    wall_s: dict[str, float]
+    throughput: Throughput | None
+    layers: tuple[LayerUse, ...]
+    stages: tuple[Stage, ...]
+    top_classes: tuple[int, ...]
+
+    @property
+    def tops(self) -> float | None:
+        """Tera-operations per second in the batch, two true operations per multiply-accumulate."""
+        return 2e-3 * self.gmac_per_image * self.throughput.images_per_second if self.throughput else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values; times in seconds."""
+        timing = self.throughput
+        return {
+            "name": self.name,
+            "plane": self.plane,
+            "n_images": self.n_images,
+            "makespan_s": timing.makespan_ps / PS_PER_S if timing else None,
+            "images_per_second": timing.images_per_second if timing else None,
+            "images_per_second_steady": timing.images_per_second_steady if timing else None,
+            "first_image_latency_s": timing.first_image_latency_ps / PS_PER_S if timing else None,
+            "mean_image_latency_s": timing.mean_latency_ps / PS_PER_S if timing else None,
+            "gmac_per_image": self.gmac_per_image,
+            "tops": self.tops,
+            "clusters_used": self.clusters_used,
+            "clusters_total": self.clusters_total,
+            "n_events": self.n_events,
+            "n_ranks": self.n_ranks,
+            "digest": self.digest,
+            "wall_s": self.wall_s,
+            "layers": [asdict(layer) for layer in self.layers],
+            "slowest_stages": [asdict(stage) for stage in self.stages],
+            "top_classes": list(self.top_classes),
+        }
+
+    def to_text(self, width: int = 110) -> str:
+        """Return the report for people."""
+        console = Console(file=io.StringIO(), width=width, highlight=False)
+        console.print(_run_table(self))
+        if self.throughput:
+            console.print(_layer_table(self.layers))
+            console.print(_describe_stages(self))
+        else:
+            console.print("The timing plane did not run, so there are no times.")
+        file = console.file
+        assert isinstance(file, io.StringIO)
+        return file.getvalue()
+
+
+def make_report(trace: Trace) -> Report:
+    """Work out everything the report shows."""
+    site = trace["actors"]["site"]
+    n_clusters = int(trace.attribute("n_clusters"))
+    throughput, layers, stages = None, (), ()
+    if trace.has_timing:
+        throughput = measure_throughput(trace)
+        layers = measure_layers(trace, measure_clusters(trace), throughput.makespan_ps)
+        stages = slowest_stages(trace, throughput.makespan_ps)
+    ranks = trace["ranks"]
+    return Report(
+        name=trace.attribute("name"),
+        plane=trace.attribute("plane"),
+        n_images=trace.attribute("n_images"),
+        n_ranks=trace.attribute("n_ranks"),
+        n_events=trace.attribute("n_events"),
+        digest=trace.attribute("digest"),
+        gmac_per_image=float(trace["layers"]["macs"].sum()) / 1e9,
+        clusters_used=len(set(site[site < n_clusters].tolist())),
+        clusters_total=n_clusters,
+        wall_s={plane: float(ranks[f"{plane}_s"].max()) for plane in ("values", "timing", "trace", "total")},
+        throughput=throughput,
+        layers=layers,
+        stages=stages,
+        top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
+    )
+
+
+def _run_table(report: Report) -> TextTable:
+    table = TextTable(title=report.name, box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold")
+    table.add_column(style="bold")
+    table.add_column()
+    timing = report.throughput
+    if timing:
+        steady = timing.images_per_second_steady
+        rate = f"{timing.images_per_second:,.1f} images/s over the batch"
+        table.add_row("throughput", rate + (f", {steady:,.1f} in steady state" if steady else ""))
+        table.add_row("makespan", f"{timing.makespan_ps / 1e9:,.3f} ms for {report.n_images} images")
+        first, mean = timing.first_image_latency_ps / 1e9, timing.mean_latency_ps / 1e9
+        table.add_row("latency", f"{first:,.3f} ms for the first image, {mean:,.3f} ms on average")
+        table.add_row("operations", f"{report.tops:,.2f} TOPS ({report.gmac_per_image:,.3f} GMAC per image)")
+    table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
+    if report.top_classes:
+        table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
+    walls = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.wall_s.items())
+    table.add_row("wall time", f"{walls} on {report.n_ranks} rank(s), {report.n_events:,} timing events")
+    table.add_row("digest", report.digest)
+    return table
+
+
+def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
+    table = TextTable(title="Layers", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column("layer")
+    table.add_column("operation")
+    for heading in ("MMAC/image", "crossbars", "clusters", "firings", "busy (mean)", "busy (max)"):
+        table.add_column(heading, justify="right")
+    for layer in layers:
+        table.add_row(
+            layer.name, layer.op, f"{layer.macs / 1e6:,.1f}" if layer.macs else "-",
+            str(layer.n_crossbars) if layer.n_crossbars else "-", str(layer.n_clusters), f"{layer.n_firings:,}",
+            f"{layer.busy_share:.1%}", f"{layer.busiest_share:.1%}",
+        )  # fmt: skip
+    return table
+
+
+def _describe_stages(report: Report) -> str:
+    lines = ["[bold]Slowest stages[/bold]"]
+    for rank, stage in enumerate(report.stages, start=1):
+        what = " and ".join(stage.layers)
+        lines.append(
+            f"{rank}. {what}, {stage.unit} of cluster {stage.cluster}: busy {stage.busy_per_image_ps / 1e6:,.1f} us "
+            f"per image, {stage.busy_share:.1%} of the makespan.\n"
+            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s."
+        )
+    return "\n".join(lines)
