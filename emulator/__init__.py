@@ -1,0 +1,1 @@
+"""A distributed emulator of massively parallel analog in-memory computing chips."""

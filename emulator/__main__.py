@@ -6,7 +6,7 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from launch.cli import rank_main
+from launch.cli import rank_main  # noqa: E402 (after the environment is set)
 
 if __name__ == "__main__":
     raise SystemExit(rank_main())

@@ -1,4 +1,4 @@
-"""Read YAML files strictly: what is wrong is said once, with the file, the key path, what was expected and what came."""
+"""Read YAML files strictly: what is wrong is said once, with file, key path, what was expected and what came."""
 
 from collections.abc import Hashable
 from difflib import get_close_matches
@@ -78,35 +78,31 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _describe(detail: ErrorDetails, model: type[BaseModel], data: dict[str, Any]) -> str:
-    path = _key_path(detail["loc"], data)
-    kind, came = detail["type"], detail["input"]
-    context = detail.get("ctx", {})
+    """Say one problem in a sentence of our own."""
+    location, kind, came = detail["loc"], detail["type"], detail["input"]
+    path, context = _key_path(location, data), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _known_keys(model, detail["loc"][:-1])
-        guess = get_close_matches(str(detail["loc"][-1]), known, 1)
-        hint = f"; did you mean '{guess[0]}'?" if guess else f"; known keys: {', '.join(known)}" if known else ""
-        return f"{path}: unknown key{hint}"
-    if kind == "missing":
-        return f"{path}: this key is missing"
-    if kind == "value_error":
-        return f"{path}: {context['error']}"
-    if kind == "greater_than_equal":
-        return f"{path}: expected a number of at least {context['ge']}, got {came!r}"
-    if kind == "less_than_equal":
-        return f"{path}: expected a number of at most {context['le']}, got {came!r}"
-    if kind == "literal_error":
-        return f"{path}: expected {context['expected']}, got {came!r}"
+        return f"{path}: unknown key{_suggest(str(location[-1]), _known_keys(model, location[:-1]))}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        key = str(context["discriminator"]).strip("'")
-        tags = context.get("expected_tags", "a known kind")
         came_tag = f"'{context['tag']}'" if "tag" in context else "nothing"
-        return f"{path}.{key}: expected one of {tags}, got {came_tag}"
-    return f"{path}: {_sentence(detail['msg'])}, got {_kind(came)}"
+        tag_path = f"{path}.{str(context['discriminator']).strip(chr(39))}"
+        return f"{tag_path}: expected one of {context.get('expected_tags', 'the known kinds')}, got {came_tag}"
+    sentences = {
+        "missing": "this key is missing",
+        "value_error": str(context.get("error")),
+        "greater_than_equal": f"expected a number of at least {context.get('ge')}, got {came!r}",
+        "less_than_equal": f"expected a number of at most {context.get('le')}, got {came!r}",
+        "literal_error": f"expected {context.get('expected')}, got {came!r}",
+    }
+    otherwise = f"{detail['msg'].replace('Input should be', 'expected')}, got {_kind(came)}"
+    return f"{path}: {sentences.get(kind, otherwise)}"
 
 
-def _sentence(message: str) -> str:
-    """Turn pydantic's "Input should be X" into "expected X"."""
-    return message.replace("Input should be", "expected").replace("Field required", "this key is missing")
+def _suggest(key: str, known: list[str]) -> str:
+    guess = get_close_matches(key, known, 1)
+    if guess:
+        return f"; did you mean '{guess[0]}'?"
+    return f"; known keys: {', '.join(known)}" if known else ""
 
 
 def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN401 (whatever stands in the file)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -156,7 +157,7 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     chip = workload.mapping.chip if workload else Chip.model_validate_json(received["chip"])
     # Every rank works the partition out for itself: it depends on nothing but the program and the number of ranks.
     bounds = partition_clusters(estimate_work(program), comm.size)
-    blocks = tuple(Span(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+    blocks = tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 

@@ -56,5 +56,7 @@ FrequencyHz = Annotated[int, BeforeValidator(parse_frequency_hz), PlainSerialize
 BytesPerCycle = Annotated[int, BeforeValidator(parse_bytes_per_cycle), PlainSerializer("{} B/cycle".format)]
 Cycles = Annotated[int, BeforeValidator(parse_cycles), PlainSerializer("{} cycles".format)]
 MillicyclesPerElement = Annotated[
-    int, BeforeValidator(parse_millicycles), PlainSerializer(lambda amount: f"{amount // 1000}.{amount % 1000:03d} cycles/element")
+    int,
+    BeforeValidator(parse_millicycles),
+    PlainSerializer(lambda amount: f"{amount // 1000}.{amount % 1000:03d} cycles/element"),
 ]

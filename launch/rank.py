@@ -29,7 +29,6 @@ from traces.merge import merge_ranks
 from traces.reader import TRACE_NAME
 from traces.writer import RankWriter
 
-
 #: Set by MPI launchers for every process that they start (MPICH and PMI, Open MPI, PMIx, Cray PALS).
 _LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID")
 
@@ -161,7 +160,7 @@ def _merge(folder: Path, ranks: list[dict[str, Any]], merging: float, began: flo
     rows = [rank["rank"] for rank in ranks]
     rows[0]["trace_s"] += time.perf_counter() - merging
     rows[0]["total_s"] = time.perf_counter() - began
-    summaries = {
+    summaries: dict[str, dict[str, Any]] = {
         "ranks": {name: [row[name] for row in rows] for name in rows[0]},
         "port_totals": {
             name: np.concatenate([rank["ports"][name] for rank in ranks]) for name in ranks[0]["ports"]
@@ -184,9 +183,9 @@ def _print_end(options: RunOptions, digest: str, total_s: float) -> None:
 def connect() -> Comm:
     """Return the ranks that a launcher started, or a single rank without MPI if none did."""
     if any(name in os.environ for name in _LAUNCHER_VARIABLES):
-        from emulator.parallel.mpi_comm import MpiComm  # noqa: PLC0415 (importing it starts MPI)
+        from emulator.parallel.mpi_comm import MpiComm
 
         return MpiComm()
-    from emulator.parallel.local_comm import SerialComm  # noqa: PLC0415
+    from emulator.parallel.local_comm import SerialComm
 
     return SerialComm()

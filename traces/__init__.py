@@ -1,0 +1,1 @@
+"""The file format of a run, and everything that is read from it."""

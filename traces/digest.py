@@ -51,10 +51,9 @@ class Digest:
 
     def hexdigest(self, program_hash: str) -> str:
         """Return the digest of everything added, for a run of the given program."""
-        parts = [program_hash]
-        for table in sorted(self.counts):
-            if self.counts[table]:
-                parts.append(f"{table} {self.counts[table]} {self.lanes[table][0]:016x} {self.lanes[table][1]:016x}")
+        tables = [table for table in sorted(self.counts) if self.counts[table]]
+        sums = [f"{t} {self.counts[t]} {self.lanes[t][0]:016x} {self.lanes[t][1]:016x}" for t in tables]
+        parts = [program_hash, *sums]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _add(self, table: str, count: int, lanes: tuple[int, int]) -> None:

@@ -76,12 +76,12 @@ class Trace:
     @property
     def has_timing(self) -> bool:
         """Whether the timing plane ran."""
-        return self.attribute("plane") != "values"
+        return str(self.attribute("plane")) != "values"
 
     @property
     def has_values(self) -> bool:
         """Whether the value plane ran."""
-        return self.attribute("plane") != "timing"
+        return str(self.attribute("plane")) != "timing"
 
     def outputs(self) -> NDArray[np.int32]:
         """Return the quantised outputs, (n_images, elements), in image order.
@@ -108,8 +108,7 @@ class Trace:
         version = int(attributes["schema_version"])
         if version > SCHEMA_VERSION:
             raise TraceError(
-                f"{self.path}: trace schema {version} is newer than this reader's {SCHEMA_VERSION}; "
-                "update the emulator"
+                f"{self.path}: trace schema {version} is newer than this reader's {SCHEMA_VERSION}; update the emulator"
             )
         if not attributes.get("complete", False):
             raise TraceError(f"{self.path}: the run that wrote this trace did not finish; run it again")

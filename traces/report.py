@@ -81,7 +81,9 @@ def make_report(trace: Trace) -> Report:
     """Work out everything the report shows."""
     site = trace["actors"]["site"]
     n_clusters = int(trace.attribute("n_clusters"))
-    throughput, layers, stages = None, (), ()
+    throughput: Throughput | None = None
+    layers: tuple[LayerUse, ...] = ()
+    stages: tuple[Stage, ...] = ()
     if trace.has_timing:
         throughput = measure_throughput(trace)
         layers = measure_layers(trace, measure_clusters(trace), throughput.makespan_ps)

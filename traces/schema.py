@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+
 SCHEMA_NAME = "aimc-trace"
 #: Grows when something is added. What is there is never given another meaning.
 SCHEMA_VERSION = 1

@@ -1,0 +1,1 @@
+"""Where on the chip every piece of a network lives."""

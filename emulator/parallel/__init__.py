@@ -1,0 +1,1 @@
+"""Ranks: communicators, partition, wire format."""

@@ -26,7 +26,6 @@ _MAX_TAG = 2**31 - 1
 _SERIAL_PATIENCE_S = 0.05
 
 
-
 @dataclass(slots=True, eq=False)
 class _Message:
     """One end of a message: the bytes to send or the bytes to fill."""

@@ -31,9 +31,7 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401 (whatever was packed)
         ParallelError: the bytes are no whole message.
     """
     try:
-        return msgpack.unpackb(
-            data, ext_hook=_decode, strict_map_key=False, max_bin_len=_LONGEST, max_ext_len=_LONGEST
-        )
+        return msgpack.unpackb(data, ext_hook=_decode, strict_map_key=False, max_bin_len=_LONGEST, max_ext_len=_LONGEST)
     except (ValueError, msgpack.UnpackException) as error:
         raise ParallelError(f"a message of {len(data)} bytes cannot be decoded: {error}") from error
 

@@ -1,0 +1,1 @@
+"""The static dataflow graph between a mapping and its emulation."""

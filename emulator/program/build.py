@@ -91,7 +91,7 @@ class _Builder:
         self._actors.append(actor)
         return actor
 
-    def _connect(  # noqa: PLR0913 (a channel has that many sides)
+    def _connect(
         self, producer: int, consumer: int, token_bytes: tuple[int, ...], consumption: Consumption, *, carries: Span,
         operand: int = 0,
     ) -> None:  # fmt: skip
@@ -133,7 +133,9 @@ class _Builder:
     def _add_input(self) -> None:
         image = self._network.feature_maps[self._network.input]
         tiling = Tiling(image.width, self._mapping.policy.tile_width)
-        actor = self._edge_actor(ActorKind.INPUT, image, tiling.n_tiles, image.height * tiling.tile_width * image.channels * ACTIVATION_BYTES)
+        actor = self._edge_actor(
+            ActorKind.INPUT, image, tiling.n_tiles, image.height * tiling.tile_width * image.channels * ACTIVATION_BYTES
+        )
         self._sources[image.name] = (_Source(actor.actor_id, actor.columns),)
         self._tilings[image.name] = tiling
 
@@ -204,7 +206,7 @@ class _Builder:
         self._connect_sources(source.name, actor, input_channels(block.rows, source.channels), consumption)
         return actor
 
-    def _add_reduction(  # noqa: PLR0913
+    def _add_reduction(
         self, layer_id: int, mapped: LayerMapping, output: FeatureMap, reduction: Reduction, leaves: list[Actor],
         nodes: list[Actor],
     ) -> Actor:  # fmt: skip
@@ -213,9 +215,7 @@ class _Builder:
         pixels = [output.height * width for width in tiling.tile_widths()]
         n_operands = len(node.leaves) + len(node.nodes)
         cycles = [
-            self._timing.core_cycles(
-                self._timing.reduce_work(n * n_columns, n_operands, is_root=reduction.is_root)
-            )
+            self._timing.core_cycles(self._timing.reduce_work(n * n_columns, n_operands, is_root=reduction.is_root))
             for n in pixels
         ]
         element_bytes = ACTIVATION_BYTES if reduction.is_root else self._timing.partial_sum_bytes

@@ -1,7 +1,8 @@
 """The program: a cyclo-static dataflow graph, the hinge between what is mapped and what is emulated.
 
-*Actors* live on sites (a cluster, or the HBM behind the last cluster) and fire a fixed number of times per image. Firing
-``p`` of an image makes one *token*, tile ``p`` of the actor's output, and puts a copy on each outgoing *channel*. A
+*Actors* live on sites (a cluster, or the HBM behind the last cluster) and fire a fixed number of times per image.
+Firing ``p`` of an image makes one *token*, tile ``p`` of the actor's output, and puts a copy on each outgoing
+*channel*. A
 channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the image have arrived; when it ends, the first
 ``freed[p]`` tokens are given back as room. Everything starts anew with the next image.
 """

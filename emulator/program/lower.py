@@ -101,8 +101,7 @@ def lower_program(program: Program, chip: Chip) -> Tables:
         tokens.add(channel.token_bytes)
         uses.add(channel.need, channel.freed)
     sites = [(actors[c.producer].site, actors[c.consumer].site) for c in channels]
-    access = ["read" if source == program.hbm_site else "write" for source, _ in sites]
-    routes = [topology.route(s, t, a) for (s, t), a in zip(sites, access, strict=True)]
+    routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
     route_ends = list(accumulate((len(route) for route in routes), initial=0))
     queues, queue_of = _dma_queues(program, chip, sites)
     in_start, in_channel = _group(len(actors), ((c.consumer, c.channel_id) for c in channels))
@@ -112,19 +111,30 @@ def lower_program(program: Program, chip: Chip) -> Tables:
     return Tables(
         actors=_records(
             ACTOR,
-            ((a.site, a.resource, a.n_firings, start, *fan) for a, start, fan in zip(actors, durations.starts, fans, strict=False)),
+            (
+                (a.site, a.resource, a.n_firings, start, *fan)
+                for a, start, fan in zip(actors, durations.starts, fans, strict=False)
+            ),
         ),
         channels=_records(
             CHANNEL,
             (
                 (
-                    c.producer, c.consumer, *site_pair, c.capacity, c.n_tokens, tokens.starts[i], uses.starts[i],
-                    route_ends[i], route_ends[i + 1], topology.latency_cycles(*reversed(site_pair)) * cycle_ps,
+                    c.producer,
+                    c.consumer,
+                    *site_pair,
+                    c.capacity,
+                    c.n_tokens,
+                    tokens.starts[i],
+                    uses.starts[i],
+                    route_ends[i],
+                    route_ends[i + 1],
+                    topology.latency_cycles(*reversed(site_pair)) * cycle_ps,
                     queue_of[i],
                 )
                 for i, (c, site_pair) in enumerate(zip(channels, sites, strict=True))
             ),
-        ),  # fmt: skip
+        ),
         queues=queues,
         ports=_records(PORT, ((p.width_bytes_per_cycle, p.latency_cycles * cycle_ps) for p in topology.ports)),
         duration_ps=durations.columns[0],

@@ -10,7 +10,7 @@ from emulator.program.lower import Tables
 from emulator.timing import kernel
 from emulator.timing.kernel import emit
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS, TimingSink
-from emulator.timing.state import N_EVENTS, N_FIRINGS, N_HEAP, N_OUTBOX, N_TRANSFERS, NOW, STARTED, State, initial_state
+from emulator.timing.state import N_EVENTS, N_FIRINGS, N_HEAP, N_OUTBOX, N_TRANSFERS, NOW, STARTED, initial_state
 
 #: A horizon that no event reaches.
 END_OF_TIME_PS = int(np.iinfo(np.int64).max)
@@ -139,20 +139,18 @@ class TimingEngine:
 
     def _reserve(self, name: str, n_more: int = 0) -> None:
         """Grow the heap or the outbox until ``n_more`` events and the consequences of the next fit."""
-        rows: NDArray[np.int64] = getattr(self._state, name)
-        used = int(self._state.counts[N_HEAP if name == "heap" else N_OUTBOX])
-        needed = used + n_more + 2 * self._margin
-        if needed > len(rows):
-            grown = np.empty((2 * needed, rows.shape[1]), np.int64)
-            grown[:used] = rows[:used]
-            self._state = self._state._replace(**{name: grown})
+        heap, outbox = self._state.heap, self._state.outbox
+        if name == "heap":
+            heap = _grown(heap, int(self._state.counts[N_HEAP]), n_more + 2 * self._margin)
+        else:
+            outbox = _grown(outbox, int(self._state.counts[N_OUTBOX]), n_more + 2 * self._margin)
+        self._state = self._state._replace(heap=heap, outbox=outbox)
 
 
-def run_timing(tables: Tables, n_images: int, sink: TimingSink) -> TimingEngine:
-    """Time ``n_images`` of a lowered program on one rank; returns the finished engine for its totals."""
-    engine = TimingEngine(tables, n_images, sink)
-    engine.run()
-    return engine
-
-
-__all__ = ["END_OF_TIME_PS", "PortTotals", "State", "TimingEngine", "run_timing"]
+def _grown(rows: NDArray[np.int64], n_used: int, n_more: int) -> NDArray[np.int64]:
+    """Return ``rows`` with room for ``n_more`` behind the ``n_used`` first, the same array if it has it."""
+    if n_used + n_more <= len(rows):
+        return rows
+    larger = np.empty((2 * (n_used + n_more), rows.shape[1]), np.int64)
+    larger[:n_used] = rows[:n_used]
+    return larger

@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that allocates nothing, without reference counts: four times faster, half the compile time."""
-    kernel: Callable[P, R] = nb.njit(cache=True, _nrt=False)(function)
+    kernel: Callable[P, R] = nb.njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]  # not in the stubs
     return kernel
 
 
@@ -74,9 +74,7 @@ def push(heap: NDArray[np.int64], hole: int, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def emit(  # noqa: PLR0913 (an event has that many fields)
-    s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int
-) -> None:
+def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
     """Schedule an event: into the heap for a place of ours, into the outbox for another engine's."""
     event = s.scratch
     event[0] = time
@@ -340,7 +338,7 @@ def start(t: Tables, s: State) -> None:
 
 
 @compiled
-def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:
+def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: C901, PLR0912 (a case per kind of event)
     """Handle every event before ``horizon_ps``, in order; stop early where a buffer could run out.
 
     ``margin`` bounds how many events or records one event can cause. Returns why it stopped.

@@ -165,7 +165,7 @@ class ReferenceEngine:
             if freed and channel.route:
                 producer = self._actors[channel.spec.producer].spec.site
                 handler = lambda t, c=channel, n=freed: self._credit(c, n, t)  # noqa: E731
-                self._at(now + channel.return_ps, producer, CREDIT, (channel.spec.channel_id, actor.fired), handler)  # type: ignore[misc]
+                self._at(now + channel.return_ps, producer, CREDIT, (channel.spec.channel_id, actor.fired), handler)
             elif freed:
                 self._credit(channel, freed, now)
         for channel in actor.out_of:
@@ -217,12 +217,12 @@ class ReferenceEngine:
 
     # ---- the network
 
-    def _to_port(self, channel: _Channel, n_bytes: int, hop: int, burst: int, head: int, tail: int) -> None:  # noqa: PLR0913
+    def _to_port(self, channel: _Channel, n_bytes: int, hop: int, burst: int, head: int, tail: int) -> None:
         place = self._n_sites + channel.route[hop]
         handler = lambda t: self._reserve(channel, n_bytes, hop, burst, t, tail)  # noqa: E731
         self._at(head, place, PORT, (channel.spec.channel_id, burst), handler)
 
-    def _reserve(self, channel: _Channel, n_bytes: int, hop: int, burst: int, now: int, tail: int) -> None:  # noqa: PLR0913
+    def _reserve(self, channel: _Channel, n_bytes: int, hop: int, burst: int, now: int, tail: int) -> None:
         port = self.ports[channel.route[hop]]
         begin = max(now, port.free_ps)
         occupied = -(-n_bytes // port.width) * self._cycle_ps

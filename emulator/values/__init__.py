@@ -1,0 +1,1 @@
+"""The value plane: what the numbers are."""

@@ -40,7 +40,7 @@ class ValueExecutor:
         sink: takes checksums and outputs.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self, program: Program, held: Mapping[int, ActorWeights], *, owner_of_site: Sequence[int], comm: Comm,
         images: NDArray[np.generic] | None, n_images: int, sink: ValueSink,
     ) -> None:  # fmt: skip
@@ -58,7 +58,8 @@ class ValueExecutor:
         }
         tags = flow_tags(program.channels, owners)
         self._remote = frozenset(tags)
-        outgoing, incoming = [], []
+        outgoing: list[Flow] = []
+        incoming: list[Flow] = []
         for channel in program.channels:
             producer, consumer = owners[channel.producer], owners[channel.consumer]
             if producer != consumer and comm.rank in (producer, consumer):
@@ -91,7 +92,7 @@ class ValueExecutor:
             else:
                 result = self._compute(actor, operands, image)
                 if actor.is_root:
-                    crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(result))))
+                    crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(result).data)))
                 self._distribute(actor, result, image, pieces)
             for channel in into:
                 if channel.channel_id in self._remote:
@@ -102,7 +103,8 @@ class ValueExecutor:
     def _compute(self, actor: Actor, operands: list[Array], image: int) -> Array:
         if actor.kind is ActorKind.INPUT:
             assert self._images is not None
-            return self._images[image]
+            pixels: Array = self._images[image]
+            return pixels
         return self._kernels[actor.actor_id](operands)
 
     def _collect(

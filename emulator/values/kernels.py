@@ -5,6 +5,7 @@ float32 stops counting, and in float64 beyond; either way the GEMM's result is a
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -16,7 +17,7 @@ from emulator.network.graph import Op
 from emulator.program.dataflow import Actor, ActorKind, ProgramLayer
 from emulator.values.weights import ActorWeights
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Kernel = Callable[[Sequence[Array]], Array]
 
 #: Sums of integers are exact in float32 up to here.
@@ -41,7 +42,7 @@ def make_kernel(actor: Actor, layers: Sequence[ProgramLayer], held: ActorWeights
     if layer.op is Op.AVG_POOL and window is not None:
         return lambda operands: ops.avg_pool(operands[0], window, quantizations[0], output)
     if layer.op is Op.ADD:
-        return lambda operands: ops.add(operands[0], operands[1], *quantizations, output)
+        return lambda operands: ops.add(operands[0], operands[1], quantizations[0], quantizations[1], output)
     assert layer.op is Op.RELU, layer.op
     return lambda operands: ops.relu(operands[0], quantizations[0], output)
 
@@ -54,7 +55,8 @@ def _mvm_kernel(actor: Actor, layer: ProgramLayer, held: ActorWeights) -> Kernel
     def mvm(operands: Sequence[Array]) -> Array:
         inputs = np.empty((layer.output.height, layer.output.width, n_rows), real)
         gather_rows(operands[0], actor, layer, inputs)
-        return (inputs.reshape(-1, n_rows) @ weights).astype(np.int32)
+        sums: NDArray[np.int32] = (inputs.reshape(-1, n_rows) @ weights).astype(np.int32)
+        return sums
 
     return mvm
 
@@ -93,7 +95,7 @@ def _reduce_kernel(actor: Actor, layer: ProgramLayer, held: ActorWeights | None)
     shape = (layer.output.height, layer.output.width, len(actor.columns))
 
     def add_up(operands: Sequence[Array]) -> Array:
-        total = operands[0].astype(np.int32)
+        total: NDArray[np.int32] = operands[0].astype(np.int32)
         for operand in operands[1:]:
             total += operand
         if held is None:

@@ -1,5 +1,7 @@
 """Balanced splits and reduction trees, against the properties that define them."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ def test_spans_cover_everything_in_order_with_the_fewest_balanced_pieces(total: 
     spans = balanced_spans(total, limit)
     assert spans[0].start == 0
     assert spans[-1].end == total
-    assert all(a.end == b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(spans))
     lengths = [len(span) for span in spans]
     assert max(lengths) <= limit
     assert max(lengths) - min(lengths) <= 1

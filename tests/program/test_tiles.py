@@ -32,15 +32,13 @@ def test_a_firing_waits_for_what_it_reads_and_gives_back_nothing_that_is_read_la
     window, source, target, used = case
     consumption = consume_tiles(source, target, window, used)
     starts = range(0, target.width, target.tile_width)
-    reads = [
-        tiles_read(window, source, range(x, min(target.width, x + target.tile_width)), used) for x in starts
-    ]
+    reads = [tiles_read(window, source, range(x, min(target.width, x + target.tile_width)), used) for x in starts]
     for phase, read in enumerate(reads):
         assert consumption.need[phase] >= max(read, default=-1) + 1
         still_read = set().union(*reads[phase + 1 :])
         assert consumption.freed[phase] <= min(still_read, default=source.n_tiles)
     for phase, read in enumerate(reads[:-1]):  # and no more than it reads; the last firing drains the image
-        assert consumption.need[phase] == max((max(tiles, default=-1) for tiles in reads[: phase + 1])) + 1 or not read
+        assert consumption.need[phase] == max(max(tiles, default=-1) for tiles in reads[: phase + 1]) + 1 or not read
     assert consumption.need[-1] == consumption.freed[-1] == source.n_tiles
 
 

@@ -1,7 +1,7 @@
 """Any network on any chip under any policy either does not fit, and says why, or computes exactly the right values."""
 
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from support.emulations import all_rows, emulate_on_ranks
 from support.networks import chips, networks, policies
@@ -36,8 +36,13 @@ def test_values_and_times_are_right_on_any_number_of_ranks(
     try:
         workload = workload_of(network, chip, policy, seed)
     except InfeasibleError as error:
-        assert all(shortage.gap > 0 for shortage in error.shortages)
-        assume(False)  # counted as not tried, so that enough networks that fit are
+        gaps = [shortage.gap for shortage in error.shortages]
+        event("does not fit")
+    else:
+        gaps = []
+    if gaps:
+        assert min(gaps) > 0
+        return
     n_ranks = min(n_ranks, workload.mapping.n_clusters_used)
     results = emulate_on_ranks(workload, n_ranks)
     outputs = {image: values for _, sink in results for image, values in sink.outputs.items()}

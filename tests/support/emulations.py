@@ -1,12 +1,15 @@
 """Run an emulation on several ranks of one process, for tests."""
 
+from support.records import MemorySink
+
 from emulator.emulation import Plane, RankSummary, Workload, emulate
 from emulator.parallel.comm import Comm
 from emulator.parallel.local_comm import run_local
-from support.records import MemorySink
 
 
-def emulate_on_ranks(workload: Workload, n_ranks: int, plane: Plane = Plane.BOTH) -> list[tuple[RankSummary, MemorySink]]:
+def emulate_on_ranks(
+    workload: Workload, n_ranks: int, plane: Plane = Plane.BOTH
+) -> list[tuple[RankSummary, MemorySink]]:
     """Emulate ``workload`` on ``n_ranks`` threads; returns each rank's summary and records."""
 
     def rank_main(comm: Comm) -> tuple[RankSummary, MemorySink]:

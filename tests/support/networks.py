@@ -60,8 +60,13 @@ class NetworkMaker:
         return self._add(Op.ADD, (left, right), self.feature_maps[left].shape, None, None)
 
     def _add(
-        self, op: Op, inputs: tuple[str, ...], shape: tuple[int, int, int], window: Window | None, weights: Weights | None
-    ) -> str:  # fmt: skip
+        self,
+        op: Op,
+        inputs: tuple[str, ...],
+        shape: tuple[int, int, int],
+        window: Window | None,
+        weights: Weights | None,
+    ) -> str:
         name = f"{op}{len(self.layers)}"
         quantization = a_quantization(self._draw)
         if op is Op.MAX_POOL:  # onnxruntime's maximum pool works on the integers of its input

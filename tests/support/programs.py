@@ -51,10 +51,10 @@ def program_of(n_clusters: int, actors: list[Actor], channels: list[Channel]) ->
     )
 
 
-def chain(n_clusters: int, sites: list[int], durations_ps: list[int], *, n_tokens: int, n_bytes: int, capacity: int) -> Program:  # noqa: E501, PLR0913
+def chain(
+    n_clusters: int, sites: list[int], durations_ps: list[int], *, n_tokens: int, n_bytes: int, capacity: int
+) -> Program:
     """Return a pipeline of stages, one per site."""
     stages = [actor(site, d, n_firings=n_tokens) for site, d in zip(sites, durations_ps, strict=True)]
-    edges = [
-        edge(i, i + 1, n_tokens=n_tokens, n_bytes=n_bytes, capacity=capacity) for i in range(len(sites) - 1)
-    ]
+    edges = [edge(i, i + 1, n_tokens=n_tokens, n_bytes=n_bytes, capacity=capacity) for i in range(len(sites) - 1)]
     return program_of(n_clusters, stages, edges)

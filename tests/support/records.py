@@ -22,6 +22,4 @@ class MemorySink:
     def rows(self, table: str) -> list[tuple[int, ...]]:
         """All records of a table as sorted tuples."""
         batches = self.batches.get(table, [])
-        return sorted(
-            tuple(map(int, row)) for batch in batches for row in zip(*batch.values(), strict=True)
-        )
+        return sorted(tuple(map(int, row)) for batch in batches for row in zip(*batch.values(), strict=True))

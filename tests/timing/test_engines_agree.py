@@ -50,10 +50,8 @@ def programs(draw: st.DrawFn) -> Program:
         )
     edges = []
     for consumer in range(1, n_actors):
-        for producer in sorted(draw(st.sets(st.integers(0, consumer - 1), max_size=3))):
-            edges.append(
-                draw(channels(producer, consumer, actors[producer].n_firings, actors[consumer].n_firings))
-            )
+        producers = sorted(draw(st.sets(st.integers(0, consumer - 1), max_size=3)))
+        edges += [draw(channels(p, consumer, actors[p].n_firings, actors[consumer].n_firings)) for p in producers]
     return program_of(16, actors, edges)
 
 

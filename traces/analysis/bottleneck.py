@@ -39,7 +39,7 @@ class Stage:
 
 
 def slowest_stages(trace: Trace, makespan_ps: int, n_stages: int = 3) -> tuple[Stage, ...]:
-    """Return the units that are busy longest per image, slowest first."""
+    """Return the units that are busy longest per image, slowest first, one per layer."""
     actors = trace["actors"]
     site, resource, kind, layer = (actors[name] for name in ("site", "resource", "kind", "layer"))
     n_jobs, core_cycles, names = actors["n_jobs"], actors["core_cycles"], trace["layers"]["name"]
@@ -49,9 +49,14 @@ def slowest_stages(trace: Trace, makespan_ps: int, n_stages: int = 3) -> tuple[S
     total = np.zeros(len(units), np.int64)
     np.add.at(total, unit_of.ravel(), busy_ps[used])
     stages = []
-    for i in np.lexsort((np.arange(len(units)), -total))[:n_stages]:
+    seen: set[tuple[str, ...]] = set()
+    for i in np.lexsort((np.arange(len(units)), -total)):
         cluster, unit = int(units[i, 0]), Resource(int(units[i, 1]))
         members = used[unit_of.ravel() == i]
+        layers = tuple(dict.fromkeys(str(names[layer[a]]) for a in members))
+        if layers in seen:
+            continue
+        seen.add(layers)
         per_image_ps = total[i] / n_images
         work = ", ".join(dict.fromkeys(_WORK[ActorKind(int(kind[a]))] for a in members))
         if unit is Resource.IMA:
@@ -62,11 +67,13 @@ def slowest_stages(trace: Trace, makespan_ps: int, n_stages: int = 3) -> tuple[S
             Stage(
                 cluster=cluster,
                 unit="IMA" if unit is Resource.IMA else "cores",
-                layers=tuple(dict.fromkeys(str(names[layer[a]]) for a in members)),
+                layers=layers,
                 busy_per_image_ps=float(per_image_ps),
                 cap_images_per_second=PS_PER_S / per_image_ps,
                 busy_share=float(total[i] / makespan_ps),
                 why=amount,
             )
         )
+        if len(stages) == n_stages:
+            break
     return tuple(stages)

@@ -8,11 +8,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from traces.analysis.bottleneck import slowest_stages
 from traces.analysis.throughput import completions_ps, measure_throughput
 from traces.reader import Trace
 from traces.schema import Resource
 
-N_BINS = 1200
+N_BINS = 500
 #: Okabe and Ito's colours for analog and digital work: told apart by colour-blind readers, too.
 _COLORS = {Resource.IMA: (0.0, 0.447, 0.698), Resource.CORES: (0.902, 0.624, 0.0)}
 
@@ -48,23 +49,29 @@ def draw_timeline(trace: Trace, path: Path) -> None:
     cores = busy_shares(trace, Resource.CORES, begin_ps, end_ps, N_BINS)
     picture = np.ones((*ima.shape, 3))
     for share, unit in ((ima, Resource.IMA), (cores, Resource.CORES)):
-        picture *= 1 - share[..., None] * (1 - np.array(_COLORS[unit]))
+        depth = np.sqrt(share)  # so that a cluster which is busy for a hundredth of the time can still be seen
+        picture *= 1 - depth[..., None] * (1 - np.array(_COLORS[unit]))
     figure = Figure(figsize=(11, 7.5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     extent = (0, (end_ps - begin_ps) / 1e9, len(picture) - 0.5, -0.5)
     axes.imshow(picture, aspect="auto", extent=extent, interpolation="nearest")
     for time in done:
-        axes.axvline((int(time) - begin_ps) / 1e9, color="0.35", linewidth=0.5, linestyle=":")
+        axes.axvline((int(time) - begin_ps) / 1e9, color="0.2", linewidth=0.7, linestyle=":")
     axes.set_xlabel("emulated time (ms); dotted: an image is finished")
+    slowest = slowest_stages(trace, throughput.makespan_ps, 1)[0]
     axes.set_title(
-        f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s; "
-        "white is a cluster that waits or sleeps",
+        f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s. {' and '.join(slowest.layers)} sets "
+        f"the pace:\nthe {slowest.unit} of cluster {slowest.cluster} is busy for {slowest.busy_share:.0%} of the time; "
+        "white is a cluster that waits or sleeps.",
         loc="left",
         fontsize=11,
     )
     _label_layers(axes, trace)
-    for unit, label in ((Resource.IMA, "IMA busy"), (Resource.CORES, "cores busy")):
+    for unit, label in (
+        (Resource.IMA, "IMA busy"),
+        (Resource.CORES, "cores busy (depth of colour: square root of the share)"),
+    ):
         axes.plot([], [], "s", color=_COLORS[unit], label=label, markersize=9)
     figure.legend(loc="outside lower right", ncols=2, frameon=False)
     figure.savefig(path)
