@@ -1,11 +1,17 @@
 """Random quantised networks, chips and policies for property tests."""
 
+from collections.abc import Callable
+from itertools import count
+
 import numpy as np
 from hypothesis import strategies as st
 
 from emulator.chip.spec import Chip
+from emulator.emulation import Workload
+from emulator.mapping.naive import map_network
 from emulator.mapping.policy import Policy
 from emulator.network.graph import FeatureMap, Layer, Network, Op, Quantization, Weights, Window
+from emulator.program.build import build_program
 
 
 def a_quantization(draw: st.DrawFn) -> Quantization:
@@ -18,11 +24,17 @@ def a_quantization(draw: st.DrawFn) -> Quantization:
 class NetworkMaker:
     """Grows a random network layer by layer; every layer reads a feature map that exists already."""
 
-    def __init__(self, draw: st.DrawFn, height: int, width: int, channels: int) -> None:
-        self._draw = draw
-        self.feature_maps = {"image": FeatureMap("image", height, width, channels, a_quantization(draw))}
+    def __init__(
+        self,
+        image: FeatureMap,
+        next_quantization: Callable[[], Quantization],
+        next_seed: Callable[[], int],
+    ) -> None:
+        self._next_quantization = next_quantization
+        self._next_seed = next_seed
+        self.feature_maps = {image.name: image}
         self.layers: list[Layer] = []
-        self.latest = "image"
+        self.latest = image.name
 
     def network(self) -> Network:
         """Return the network as it stands, with the latest feature map as its output."""
@@ -31,7 +43,7 @@ class NetworkMaker:
     def conv(self, source: str, c_out: int, window: Window) -> str:
         """Add a convolution with random weights."""
         ifm = self.feature_maps[source]
-        rng = np.random.default_rng(self._draw(st.integers(0, 2**32 - 1)))
+        rng = np.random.default_rng(self._next_seed())
         weights = Weights(
             rng.integers(-127, 128, (c_out, window.kernel_h, window.kernel_w, ifm.channels)).astype(np.int8),
             rng.uniform(1e-4, 1e-2, c_out).astype(np.float32),
@@ -68,7 +80,7 @@ class NetworkMaker:
         weights: Weights | None,
     ) -> str:
         name = f"{op}{len(self.layers)}"
-        quantization = a_quantization(self._draw)
+        quantization = self._next_quantization()
         if op is Op.MAX_POOL:  # onnxruntime's maximum pool works on the integers of its input
             quantization = self.feature_maps[inputs[0]].quantization
         self.feature_maps[f"{name}.out"] = FeatureMap(f"{name}.out", *shape, quantization)
@@ -80,7 +92,9 @@ class NetworkMaker:
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     """Draw a chain of convolutions, pools, ReLUs and residual blocks that ends in a fully connected layer."""
-    maker = NetworkMaker(draw, draw(st.integers(4, 10)), draw(st.integers(4, 10)), draw(st.integers(1, 4)))
+    size = (draw(st.integers(4, 10)), draw(st.integers(4, 10)), draw(st.integers(1, 4)))
+    image = FeatureMap("image", *size, a_quantization(draw))
+    maker = NetworkMaker(image, lambda: a_quantization(draw), lambda: draw(st.integers(0, 2**32 - 1)))
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["conv", "conv", "residual", "max_pool", "relu"]))
         ifm = maker.feature_maps[maker.latest]
@@ -166,3 +180,19 @@ def policies(draw: st.DrawFn) -> Policy:
         residuals="consumer_l1",
         placement="contiguous",
     )
+
+
+def a_small_workload(chip: Chip, n_images: int) -> Workload:
+    """Return a residual network with splits in rows and columns, mapped and built, with random images."""
+    image = FeatureMap("image", 12, 12, 3, Quantization(0.02, 3, "uint8"))
+    seeds = count(11)
+    maker = NetworkMaker(image, lambda: Quantization(0.05, 7, "uint8"), lambda: next(seeds))
+    stem = maker.conv("image", 8, Window(3, 3, 1, 1, 1, 1, 1, 1))
+    inner = maker.conv(stem, 12, Window(3, 3, 1, 1, 1, 1, 1, 1))
+    maker.add(stem, maker.conv(inner, 8, Window(3, 3, 1, 1, 1, 1, 1, 1)))
+    maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2))
+    maker.fully_connected(maker.latest, 10)
+    policy = Policy(kind="naive", tile_width=1, reduction_fan_in=3, residuals="consumer_l1", placement="contiguous")
+    mapping = map_network(maker.network(), chip, policy)
+    images = np.random.default_rng(5).integers(0, 256, (n_images, *image.shape)).astype(np.uint8)
+    return Workload(mapping, build_program(mapping), images)

@@ -1,0 +1,80 @@
+"""Starts mpiexec, so that plain ``pytest`` covers what needs real ranks; every wait has a hard limit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.local import find_mpiexec, rank_environment
+
+HERE = Path(__file__).parent
+LIMIT_S = 120
+
+
+def run_mpi(n_ranks: int, arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run Python on ``n_ranks`` ranks; nothing of it outlives this call."""
+    command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, *arguments]
+    process = subprocess.Popen(
+        command, env=rank_environment(n_ranks, {**os.environ, **environment}), text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        output, errors = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, errors = process.communicate()
+        pytest.fail(f"{n_ranks} ranks were not done after {LIMIT_S} s:\n{output}\n{errors}")
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
+def test_the_tests_for_real_ranks_pass_on(n_ranks: int, tmp_path: Path) -> None:
+    arguments = ["-m", "pytest", "--only-mpi", "--timeout=60", f"--basetemp={tmp_path}/base", str(HERE / "mpi")]
+    done = run_mpi(n_ranks, arguments, {"RANK_REPORTS": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rank in range(n_ranks):
+        outcomes = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert outcomes.get("passed", 0) > 5, (rank, outcomes)
+        assert "failed" not in outcomes
+
+
+FAILING = """
+import sys
+from pathlib import Path
+import launch.rank
+from emulator.emulation import Plane
+from emulator.errors import ParallelError
+
+def fail(workload, *, comm, sink, plane, on_image):
+    if comm.rank == 1:
+        raise ERROR
+    comm.barrier()
+
+launch.rank.emulate = fail
+options = launch.rank.RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.BOTH, None, False, False)
+sys.exit(launch.rank.run_on_rank(launch.rank.connect(), options))
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        ("ParallelError('out of step')", 7, "out of step"),
+        ("RuntimeError('broken')", 1, "RuntimeError: broken (a defect of the emulator"),
+    ],
+)
+def test_a_failing_rank_ends_the_job_with_one_message(tmp_path: Path, error: str, code: int, message: str) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING.replace("ERROR", error))
+    config = HERE.parents[1] / "configs/runs/tiny.yaml"
+    done = run_mpi(3, [str(script), str(config), str(tmp_path / "out")], {})
+    assert done.returncode == code
+    complaints = [line for line in done.stderr.splitlines() if line.startswith("aimc: error")]
+    assert len(complaints) == 1
+    assert complaints[0].startswith("aimc: error on rank 1 of 3 (")
+    assert message in complaints[0]
+    assert not (tmp_path / "out/trace.h5").exists()
