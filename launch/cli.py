@@ -187,3 +187,7 @@ def _map(options: argparse.Namespace) -> int:
     mapping = map_only(options.config)
     print(json.dumps(mapping_to_json(mapping), indent=2) if options.json else mapping_to_text(mapping))
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,241 @@
+"""The commands as a user types them, in process; ranks are started for real where ranks matter."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from launch.cli import main
+from traces.reader import Trace
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "configs/runs/tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny network on one rank."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["run", str(TINY), "-o", str(folder)]) == 0
+    return folder
+
+
+def tiny(folder: Path, **changes: Any) -> Path:
+    """Write a copy of the tiny run file with absolute paths and some keys changed."""
+    data = yaml.safe_load(TINY.read_text())
+    for key in ("chip", "policy"):
+        data[key] = str((TINY.parent / data[key]).resolve())
+    data["inputs"]["path"] = str((TINY.parent / data["inputs"]["path"]).resolve())
+    data.update(changes)
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """Run a command that must fail with ``code`` and one message; returns the message."""
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("aimc: error: ")
+    assert captured.err.count("aimc: error") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_a_run_leaves_a_complete_folder_and_no_rank_files(run: Path) -> None:
+    names = {path.name for path in run.iterdir()} - {"timeline.png"}
+    assert names == {"trace.h5", "model.onnx", "inputs.npy", "run.yaml", "chip.yaml", "policy.yaml"}
+
+
+def test_report_verify_digest_and_map_speak(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run)]) == 0
+    assert "exact: all 40 outputs of 4 images" in capsys.readouterr().out
+    assert main(["report", str(run)]) == 0
+    assert "images/s over the batch" in capsys.readouterr().out
+    assert (run / "timeline.png").stat().st_size > 10_000
+    assert main(["report", str(run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["digest", str(run)]) == 0
+    assert capsys.readouterr().out.strip() == report["digest"]
+    assert main(["map", str(TINY), "--json"]) == 0
+    mapping = json.loads(capsys.readouterr().out)
+    assert mapping["clusters_used"] == report["clusters_used"] == 15
+    assert mapping["gmac_per_image"] == report["gmac_per_image"]
+    assert main(["map", str(TINY)]) == 0
+    assert "stage3.block1.conv2" in capsys.readouterr().out
+
+
+def test_verify_notices_other_values_and_other_models(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    images = np.load(copy / "inputs.npy")
+    np.save(copy / "inputs.npy", 255 - images)
+    assert main(["verify", str(copy)]) == 1
+    assert "differ from onnxruntime's" in capsys.readouterr().out
+    with (copy / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert "not the model that was run" in refusal(["verify", str(copy)], capsys, 8)
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 4])
+def test_the_digest_is_the_same_on_any_number_of_ranks(run: Path, tmp_path: Path, n_ranks: int) -> None:
+    assert main(["run", str(TINY), "-n", str(n_ranks), "-o", str(tmp_path / "out")]) == 0
+    with Trace(run) as alone, Trace(tmp_path / "out") as together:
+        assert together.attribute("digest") == alone.attribute("digest")
+        assert together.attribute("n_ranks") == n_ranks
+        assert len(together["ranks"]) == n_ranks
+        assert together["ranks"]["n_messages"].sum() > 0
+
+
+@pytest.mark.parametrize("plane", ["values", "timing"])
+def test_one_plane_alone_gives_its_part_of_the_records(
+    run: Path, tmp_path: Path, plane: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(TINY), "--plane", plane, "-o", str(tmp_path / "out")]) == 0
+    with Trace(run) as both, Trace(tmp_path / "out") as one:
+        for table in ("firings", "transfers") if plane == "timing" else ("checksums", "outputs"):
+            assert len(one[table]) == len(both[table])
+        for table in ("firings", "transfers") if plane == "values" else ("checksums", "outputs"):
+            assert len(one[table]) == 0
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert ("top-1" in capsys.readouterr().out) == (plane == "values")
+
+
+def test_a_quantised_and_a_float_onnx_file_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from emulator.network.zoo import RESNET8, build_resnet, save_model
+
+    save_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), tmp_path / "float.onnx")
+    digests = []
+    for model in (run / "model.onnx", tmp_path / "float.onnx"):
+        config = tiny(tmp_path, network={"kind": "onnx", "model": str(model)})
+        folder = tmp_path / f"out-{model.stem}"
+        assert main(["run", str(config), "-o", str(folder)]) == 0
+        assert main(["verify", str(folder)]) == 0
+        with Trace(folder) as trace:
+            digests.append(trace["checksums"]["crc32"].tolist())
+    assert digests[0] == digests[1]
+    capsys.readouterr()
+
+
+def test_python_dash_m_emulator_is_one_rank(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "emulator", str(TINY), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, timeout=120, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "digest" in done.stdout
+
+
+# ---- bad input: one clear error each
+
+
+def test_a_missing_run_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(["run", str(tmp_path / "no.yaml"), "-o", str(tmp_path / "out")], capsys, 2)
+    assert "no.yaml: no such file" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_malformed_yaml_unknown_key_wrong_unit_negative_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("chip: [")
+    assert "malformed YAML at line 1" in refusal(["map", str(broken)], capsys, 2)
+    assert "speed: unknown key" in refusal(["map", str(tiny(tmp_path, speed=3))], capsys, 2)
+    chip = yaml.safe_load((ROOT / "configs/chips/small16.yaml").read_text())
+    chip["cluster"]["l1"] = "1 ns"
+    chip["cluster"]["ima"]["rows"] = -1
+    (tmp_path / "chip.yaml").write_text(yaml.safe_dump(chip))
+    message = refusal(["map", str(tiny(tmp_path, chip="chip.yaml"))], capsys, 2)
+    assert "cluster.l1: expected a size such as '1 MiB', got '1 ns'" in message
+    assert "cluster.ima.rows: expected a number of at least 1, got -1" in message
+
+
+def test_an_unsupported_onnx_operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from onnx import TensorProto, helper, save
+
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 32, 32])
+    node = helper.make_node("Softmax", ["x"], ["y"], name="odd_one")
+    model = helper.make_model(
+        helper.make_graph([node], "g", [image], [result]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    model.ir_version = 8
+    save(model, tmp_path / "odd.onnx")
+    config = tiny(tmp_path, network={"kind": "onnx", "model": str(tmp_path / "odd.onnx")})
+    message = refusal(["run", str(config), "-o", str(tmp_path / "out")], capsys, 3)
+    assert "odd_one" in message
+    assert "Softmax" in message
+    assert "Conv" in message  # the list of what is supported
+
+
+def test_a_wrong_image_size(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = str(ROOT / "configs/images")
+    config = tiny(tmp_path, inputs={"path": images, "count": 2})
+    assert "expected images of 32 x 32" in refusal(["run", str(config), "-o", str(tmp_path / "a")], capsys, 3)
+    network = {"kind": "onnx", "model": str(run / "model.onnx")}
+    config = tiny(tmp_path, inputs={"path": images, "count": 2}, network=network)
+    message = refusal(["run", str(config), "-o", str(tmp_path / "b")], capsys, 3)
+    assert "expected images of 32 x 32 with 3 channels" in message
+    assert "256 x 256" in message
+
+
+def test_a_network_larger_than_the_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = {"kind": "resnet18", "image_size": 32, "classes": 10, "seed": 1}
+    message = refusal(["map", str(tiny(tmp_path, network=network))], capsys, 4)
+    assert "clusters asked, 16 there" in message
+    assert "what would help" in message
+
+
+def test_an_l1_that_is_too_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chip = yaml.safe_load((ROOT / "configs/chips/small16.yaml").read_text())
+    chip["cluster"]["l1"] = "1 KiB"
+    (tmp_path / "chip.yaml").write_text(yaml.safe_dump(chip))
+    message = refusal(["map", str(tiny(tmp_path, chip="chip.yaml"))], capsys, 4)
+    assert "L1 of cluster 0:" in message
+    assert "1,024 there" in message
+
+
+def test_an_output_folder_that_exists_or_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "the output folder exists" in refusal(["run", str(TINY), "-o", str(tmp_path)], capsys, 2)
+    (tmp_path / "file").touch()
+    message = refusal(["run", str(TINY), "-o", str(tmp_path / "file/out")], capsys, 2)
+    assert "cannot be made" in message
+
+
+def test_truncated_foreign_and_missing_traces(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(run / "trace.h5", tmp_path / "trace.h5")
+    os.truncate(tmp_path / "trace.h5", 5000)
+    assert "not a readable HDF5 file" in refusal(["report", str(tmp_path)], capsys, 8)
+    assert "not a readable HDF5 file" in refusal(["digest", str(TINY)], capsys, 8)
+    assert "no such file" in refusal(["verify", str(tmp_path / "none")], capsys, 8)
+
+
+def test_more_ranks_than_clusters(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "launch.cli", "run", str(TINY), "-n", "17", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 7
+    assert done.stderr.count("aimc: error") == 1
+    assert "17 ranks were started, but the mapping uses only 15 clusters" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", str(tmp_path / "no.yaml"), "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in ("run", "report", "verify", "map"))])
+def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert "usage: aimc" in capsys.readouterr().out
