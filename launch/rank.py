@@ -33,6 +33,10 @@ from traces.writer import RankWriter
 _LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID")
 
 
+#: Exit code of a program that the user has interrupted.
+INTERRUPTED = 130
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the command line says about a run."""
@@ -57,6 +61,8 @@ def run_on_rank(comm: Comm, options: RunOptions) -> int:
             traceback.print_exc()
         _complain(comm, str(error))
         comm.abort(error.exit_code)
+    except KeyboardInterrupt:
+        comm.abort(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 (an unknown failure must end the other ranks, too)
         traceback.print_exc()
         _complain(comm, f"{type(error).__name__}: {error} (a defect of the emulator; please report it)")
