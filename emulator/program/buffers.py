@@ -8,8 +8,9 @@ additions fire only when nothing else can, and see how much is ever held.
 
 from dataclasses import replace
 
-from emulator.program.dataflow import ActorKind, Program
+from emulator.program.dataflow import Program
 from emulator.program.token_game import TokenGame
+from traces.schema import ActorKind
 
 #: The lag of the second image differs from that of the first, which starts from empty; later ones repeat the second.
 N_IMAGES = 2

@@ -7,9 +7,10 @@ from emulator.network.geometry import Span, input_channels, kernel_columns
 from emulator.network.graph import FeatureMap, Op
 from emulator.program.buffers import size_join_buffers
 from emulator.program.check import check_l1, check_program
-from emulator.program.dataflow import Actor, ActorKind, Channel, Program, ProgramLayer, Resource
+from emulator.program.dataflow import Actor, Channel, Program, ProgramLayer
 from emulator.program.durations import ACTIVATION_BYTES, ChipTiming
 from emulator.program.tiles import Consumption, Tiling, consume_tiles
+from traces.schema import ActorKind, Resource
 
 OUTPUT_SLOTS = 2
 

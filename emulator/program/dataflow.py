@@ -8,31 +8,10 @@ channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the ima
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Op, Window
-
-
-class ActorKind(IntEnum):
-    """What an actor does; the numbers are those of the trace."""
-
-    INPUT = 0
-    MVM = 1
-    REDUCE = 2
-    MAX_POOL = 3
-    AVG_POOL = 4
-    ADD = 5
-    RELU = 6
-    OUTPUT = 7
-
-
-class Resource(IntEnum):
-    """The unit of its site that an actor occupies while it fires."""
-
-    NONE = 0
-    IMA = 1
-    CORES = 2
+from traces.schema import ActorKind, Resource
 
 
 @dataclass(frozen=True, slots=True)

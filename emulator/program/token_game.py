@@ -7,7 +7,8 @@ of freedom from deadlock.
 
 import heapq
 
-from emulator.program.dataflow import ActorKind, Channel, Program
+from emulator.program.dataflow import Channel, Program
+from traces.schema import ActorKind
 
 
 class TokenGame:

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.program.lower import Tables
-from emulator.timing.records import Cause
 from emulator.timing.state import EVENT_FIELDS, N_EVENTS, N_FIRINGS, N_HEAP, N_OUTBOX, N_TRANSFERS, NOW, STARTED, State
+from traces.schema import Cause
 
 FIRE_END, ACK, CREDIT, ARRIVE, DMA, PORT = range(6)
 DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY = range(5)

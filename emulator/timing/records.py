@@ -1,25 +1,15 @@
-"""What the timing plane reports: columns of firings and transfers, and the port totals at the end."""
+"""What the timing plane reports: columns of firings and transfers."""
 
-from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Columns of a firing record, all int64 inside the engine.
-FIRING_COLUMNS = ("actor", "image", "phase", "start_ps", "end_ps", "cause", "cause_channel")
-#: Columns of a transfer record.
-TRANSFER_COLUMNS = ("channel", "image", "token", "ready_ps", "start_ps", "end_ps")
+from traces.schema import STREAMED_TABLES
 
-
-class Cause(IntEnum):
-    """Why a firing did not start earlier; the numbers are those of the trace."""
-
-    NONE = 0
-    ACTOR = 1  # its own previous firing had to end
-    INPUT = 2  # tokens had to arrive
-    ROOM = 3  # the output buffer had to drain
-    RESOURCE = 4  # another actor of the cluster held the IMA or the cores
+#: Columns of a firing record and of a transfer record, in the order of the schema; all int64 inside the engines.
+FIRING_COLUMNS = tuple(column.name for column in STREAMED_TABLES["firings"])
+TRANSFER_COLUMNS = tuple(column.name for column in STREAMED_TABLES["transfers"])
 
 
 class TimingSink(Protocol):

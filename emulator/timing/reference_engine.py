@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from emulator.chip.spec import Chip
 from emulator.chip.topology import build_topology
 from emulator.errors import ProgramError
-from emulator.program.dataflow import Actor, Channel, Program, Resource
-from emulator.timing.records import Cause
+from emulator.program.dataflow import Actor, Channel, Program
+from traces.schema import Cause, Resource
 
 Handler = Callable[[int], None]
 

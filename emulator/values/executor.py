@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.parallel.comm import Comm
-from emulator.program.dataflow import Actor, ActorKind, Channel, Program
+from emulator.program.dataflow import Actor, Channel, Program
 from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
 from emulator.values.kernels import Array, Kernel, make_kernel
 from emulator.values.weights import ActorWeights
+from traces.schema import ActorKind
 
 
 class ValueSink(Protocol):

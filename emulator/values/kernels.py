@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from emulator.digital import ops
 from emulator.network.geometry import input_channels, kernel_runs
 from emulator.network.graph import Op
-from emulator.program.dataflow import Actor, ActorKind, ProgramLayer
+from emulator.program.dataflow import Actor, ProgramLayer
 from emulator.values.weights import ActorWeights
+from traces.schema import ActorKind
 
 Array = NDArray[Any]
 Kernel = Callable[[Sequence[Array]], Array]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from emulator.mapping.mapping import Mapping
 from emulator.network.epilogue import conv_epilogue
 from emulator.network.geometry import Span
-from emulator.program.dataflow import Actor, ActorKind, Program
+from emulator.program.dataflow import Actor, Program
+from traces.schema import ActorKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

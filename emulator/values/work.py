@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.program.dataflow import Actor, ActorKind, Program
+from emulator.program.dataflow import Actor, Program
+from traces.schema import ActorKind
 
 # Picoseconds of one core of a current server processor per unit of work; only their ratios matter. A multiply-
 # accumulate at 50 GMAC/s; gathering one crossbar input, adding one partial sum, one tap of a pool or addition.

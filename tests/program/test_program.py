@@ -14,9 +14,10 @@ from emulator.mapping.policy import Policy
 from emulator.network.graph import Network
 from emulator.program.build import build_program
 from emulator.program.check import check_l1, check_program, l1_terms
-from emulator.program.dataflow import ActorKind, Program
+from emulator.program.dataflow import Program
 from emulator.program.token_game import TokenGame
 from emulator.program.transport import program_from_bytes, program_hash, program_to_bytes
+from traces.schema import ActorKind
 
 CHIP = a_chip(rows=16, columns=8, fan_outs=(4, 4, 8))
 NAIVE = Policy(kind="naive", tile_width=1, reduction_fan_in=3, residuals="consumer_l1", placement="contiguous")

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Quantization
-from emulator.program.dataflow import Actor, ActorKind, Channel, Program, Resource
+from emulator.program.dataflow import Actor, Channel, Program
+from traces.schema import ActorKind, Resource
 
 PIXEL = FeatureMap("pixel", 1, 1, 1, Quantization(1.0, 0, "uint8"))
 

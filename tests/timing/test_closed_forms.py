@@ -13,11 +13,12 @@ from support.records import MemorySink
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
-from emulator.program.dataflow import Program, Resource
+from emulator.program.dataflow import Program
 from emulator.program.durations import ChipTiming
 from emulator.program.lower import lower_program
 from emulator.timing.engine import TimingEngine
 from emulator.timing.reference_engine import ReferenceEngine
+from traces.schema import Resource
 
 CYCLE_PS = 1000
 ROOT = Path(__file__).parents[2]

@@ -14,11 +14,12 @@ from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.errors import CausalityError
 from emulator.network.geometry import Span
-from emulator.program.dataflow import Channel, Program, Resource
+from emulator.program.dataflow import Channel, Program
 from emulator.program.lower import Tables, lower_program
 from emulator.program.token_game import TokenGame
 from emulator.timing.engine import END_OF_TIME_PS, TimingEngine
 from emulator.timing.reference_engine import ReferenceEngine
+from traces.schema import Resource
 
 CHIP = load_chip(Path(__file__).parents[2] / "configs/chips/small16.yaml")
 

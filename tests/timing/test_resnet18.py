@@ -15,12 +15,13 @@ from emulator.network.onnx_import import import_onnx
 from emulator.network.quantize import quantize_onnx
 from emulator.network.zoo import resnet18, save_model
 from emulator.program.build import build_program
-from emulator.program.dataflow import ActorKind, Program
+from emulator.program.dataflow import Program
 from emulator.program.lower import lower_program
 from emulator.timing.engine import TimingEngine
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS
 from emulator.timing.reference_engine import ReferenceEngine
 from traces.digest import Digest
+from traces.schema import ActorKind
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from emulator.network.geometry import Span, input_channels
 from emulator.network.graph import FeatureMap, Op, Quantization, Window
-from emulator.program.dataflow import Actor, ActorKind, ProgramLayer, Resource
+from emulator.program.dataflow import Actor, ProgramLayer
 from emulator.values.kernels import gather_rows, make_kernel
 from emulator.values.weights import ActorWeights
+from traces.schema import ActorKind, Resource
 
 NOTHING = np.empty(0)
 
