@@ -9,6 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
+def working(on_what: str, *, shown: bool) -> Iterator[None]:
+    """Show that something is being worked on."""
+    if not shown:
+        yield
+        return
+    with Console(file=sys.stderr, force_terminal=True).status(on_what):
+        yield
+
+
+@contextmanager
 def image_progress(n_images: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
     """Show how many images are done; yields what to call after each."""
     if not shown:

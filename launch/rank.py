@@ -22,7 +22,7 @@ from emulator.parallel.comm import Comm
 from emulator.parallel.wire import pack, unpack
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
-from launch.progress import image_progress
+from launch.progress import image_progress, working
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
@@ -98,7 +98,8 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
     except OSError as error:
         raise ConfigError(f"{options.output}: the output folder cannot be made: {error.strerror}") from None
     try:
-        prepared = prepare_run(options.config, options.output, options.seed)
+        with working("preparing network, mapping and program", shown=options.progress):
+            prepared = prepare_run(options.config, options.output, options.seed)
         check_ranks(prepared.workload.program, comm.size)
     except BaseException:
         rmtree(options.output)
