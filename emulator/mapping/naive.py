@@ -1,19 +1,25 @@
 """Policy ``naive``: one copy of every layer, placed cluster after cluster along the pipeline."""
 
 from emulator.chip.spec import Chip
+from emulator.errors import MappingError
 from emulator.mapping.mapping import Block, InfeasibleError, LayerMapping, Mapping, Reduction
 from emulator.mapping.policy import Policy
 from emulator.mapping.report import Shortage
 from emulator.mapping.split import balanced_spans, reduction_tree
 from emulator.network.graph import Layer, Network
 
+#: Bits of quantised weights and activations.
+INTEGER_BITS = 8
+
 
 def map_network(network: Network, chip: Chip, policy: Policy) -> Mapping:
     """Map ``network`` onto ``chip``.
 
     Raises:
+        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers.
         InfeasibleError: the network needs more clusters than the chip has; carries the report.
     """
+    _check_widths(chip)
     layers: list[LayerMapping] = []
     next_cluster = 0
     for layer in network.layers:
@@ -24,6 +30,17 @@ def map_network(network: Network, chip: Chip, policy: Policy) -> Mapping:
     if next_cluster > chip.n_clusters:
         raise InfeasibleError(network.name, chip.name, (_cluster_shortage(mapping),))
     return mapping
+
+
+def _check_widths(chip: Chip) -> None:
+    """Refuse cells and DACs that cannot take the network's integers: nothing here slices them."""
+    ima = chip.cluster.ima
+    for key, bits in (("weight_bits", ima.weight_bits), ("dac_bits", ima.dac_bits)):
+        if bits < INTEGER_BITS:
+            raise MappingError(
+                f"{chip.name}: cluster.ima.{key}: weights and activations have {INTEGER_BITS} bits, the chip takes "
+                f"{bits}, and slicing bits over several cells or steps is not supported; set it to {INTEGER_BITS} or more"
+            )
 
 
 def _map_layer(layer: Layer, network: Network, chip: Chip, policy: Policy, first_cluster: int) -> LayerMapping:

@@ -6,6 +6,7 @@ import pytest
 from support.networks import a_chip, a_small_workload
 
 from emulator.chip.load import load_chip
+from emulator.errors import MappingError
 from emulator.mapping.mapping import InfeasibleError, Mapping
 from emulator.mapping.naive import map_network
 from emulator.mapping.policy import load_policy
@@ -95,6 +96,15 @@ def test_cells_are_counted(mapping: Mapping) -> None:
     stem = mapping.layers[0]
     assert mapping.cell_utilization(stem) == 147 * 64 / 65536
     assert mapping.cell_utilization(mapping.layers[1]) == 0.0
+
+
+@pytest.mark.parametrize("key", ["weight_bits", "dac_bits"])
+def test_cells_and_dacs_that_are_too_narrow_are_refused(key: str) -> None:
+    chip = a_chip(rows=16, columns=8, fan_outs=(64,))
+    ima = chip.cluster.ima.model_copy(update={key: 4})
+    narrow = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": ima})})
+    with pytest.raises(MappingError, match=rf"cluster\.ima\.{key}: .* the chip takes 4"):
+        a_small_workload(narrow, n_images=1)
 
 
 def test_what_does_not_fit_says_by_how_much_and_what_would_help() -> None:
