@@ -39,7 +39,7 @@ def _check_widths(chip: Chip) -> None:
         if bits < INTEGER_BITS:
             raise MappingError(
                 f"{chip.name}: cluster.ima.{key}: weights and activations have {INTEGER_BITS} bits, the chip takes "
-                f"{bits}, and slicing bits over several cells or steps is not supported; set it to {INTEGER_BITS} or more"
+                f"{bits}, and bits cannot be sliced over several cells or steps yet; set it to {INTEGER_BITS} or more"
             )
 
 
