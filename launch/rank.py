@@ -33,6 +33,9 @@ from traces.writer import RankWriter
 _LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID")
 
 
+#: An aborted job's launcher kills at once and may drop what it has not yet forwarded: leave it time to do so.
+LAST_WORDS_S = 0.5
+
 #: Exit code of a program that the user has interrupted.
 INTERRUPTED = 130
 
@@ -73,6 +76,8 @@ def run_on_rank(comm: Comm, options: RunOptions) -> int:
 def _complain(comm: Comm, message: str) -> None:
     where = f" on rank {comm.rank} of {comm.size} ({socket.gethostname()})" if comm.size > 1 else ""
     print(f"aimc: error{where}: {message}", file=sys.stderr, flush=True)
+    if comm.size > 1:
+        time.sleep(LAST_WORDS_S)
 
 
 def _prepare(comm: Comm, options: RunOptions) -> tuple[Prepared | None, int]:
