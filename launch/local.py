@@ -14,6 +14,9 @@ from emulator.errors import ParallelError
 #: One thread per rank: ranks are the parallelism, and spinning threads on shared cores slow a run many times over.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+#: Exit codes of ranks that have said themselves what happened (see ``emulator.errors``), and of an interrupted job.
+_EXPLAINED = (*range(9), 130)
+
 
 def find_mpiexec() -> Path:
     """Find the mpiexec of this Python environment, else the system's.
@@ -78,4 +81,8 @@ def start_ranks(n_ranks: int, arguments: Sequence[str]) -> int:
             os.killpg(process.pid, signal.SIGKILL)
         for number, handler in previous.items():
             signal.signal(number, handler)
-    return code if code >= 0 else 128 - code
+    code = code if code >= 0 else 128 - code
+    if code not in _EXPLAINED:
+        message = f"the job was killed or crashed (exit code {code}; which rank, the launcher says); it did not finish"
+        print(f"aimc: error: {message}", file=sys.stderr)
+    return code

@@ -116,11 +116,9 @@ class Trace:
 
 def _open(path: Path) -> h5py.File:
     if not path.exists():
-        unfinished = sorted(path.parent.glob("rank*.h5")) if path.parent.is_dir() else []
-        if unfinished:
+        if path.name == TRACE_NAME and path.parent.is_dir():
             raise TraceError(
-                f"{path.parent}: the run did not finish ({len(unfinished)} files of single ranks, no {TRACE_NAME}); "
-                "run it again"
+                f"{path.parent}: no {TRACE_NAME} here: the run did not finish, or this is no run's output folder"
             )
         raise TraceError(f"{path}: no such file; expected a trace or the output folder of 'aimc run'")
     try:

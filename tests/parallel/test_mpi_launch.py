@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from launch.local import find_mpiexec, rank_environment
+from traces.errors import TraceError
+from traces.reader import Trace
 
 HERE = Path(__file__).parent
 LIMIT_S = 120
@@ -58,6 +60,17 @@ launch.rank.emulate = fail
 options = launch.rank.RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.BOTH, None, False, False)
 sys.exit(launch.rank.run_on_rank(launch.rank.connect(), options))
 """
+
+
+def test_a_killed_rank_ends_the_job_and_leaves_nothing_that_passes_for_finished(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(FAILING.replace("raise ERROR", "import os; os.kill(os.getpid(), 9)"))
+    config = HERE.parents[1] / "configs/runs/tiny.yaml"
+    done = run_mpi(3, [str(script), str(config), str(tmp_path / "out")], {})
+    assert done.returncode != 0
+    assert (tmp_path / "out/rank00000.h5").exists()
+    with pytest.raises(TraceError, match="did not finish"):
+        Trace(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
