@@ -25,13 +25,16 @@ make_environment() {
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
     fi
-    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    # Scripts in a virtual environment hold its path, so one that was moved or made by another Python is made anew.
+    made="$("$python" --version) $root"
+    if [ "$(cat "$venv/.made" 2>/dev/null)" != "$made" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
             version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
             fail "This Python cannot make virtual environments. On Debian: apt-get install -y python$version-venv"
         fi
         echo "Making a virtual environment in $venv"
         "$python" -m venv --clear "$venv" || fail "The virtual environment could not be made in $venv."
+        printf '%s' "$made" >"$venv/.made"
     fi
     echo "Installing the emulator and what it needs (once; takes a minute or two)"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' ||

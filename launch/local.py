@@ -1,5 +1,6 @@
 """Start the ranks of a run on this machine with mpiexec."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -57,6 +58,12 @@ def rank_environment(n_ranks: int, environment: dict[str, str]) -> dict[str, str
     return single_threaded({**settings, **environment})
 
 
+def _end_with_parent() -> None:
+    """Ask Linux to terminate this process when its parent dies, however that happens."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def start_ranks(n_ranks: int, arguments: Sequence[str]) -> int:
     """Run ``python -m emulator`` with ``arguments`` on ``n_ranks`` ranks and return the job's exit code.
 
@@ -67,7 +74,11 @@ def start_ranks(n_ranks: int, arguments: Sequence[str]) -> int:
     """
     command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", "emulator", *arguments]
     process = subprocess.Popen(  # noqa: S603 (the command is our own)
-        command, env=rank_environment(n_ranks, dict(os.environ)), stdin=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=rank_environment(n_ranks, dict(os.environ)),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (nothing here has threads)
     )
 
     def forward(number: int, _: FrameType | None) -> None:

@@ -29,7 +29,10 @@ class _MpiRequest:
         if self._done:
             return True
         status = MPI.Status()
-        self._done = bool(self._request.Test(status))
+        try:
+            self._done = bool(self._request.Test(status))
+        except MPI.Exception as error:
+            raise ParallelError(f"a message was lost or did not fit its buffer: {error}") from error
         if self._done and self._n_bytes is not None and status.Get_count(MPI.BYTE) != self._n_bytes:
             raise ParallelError(
                 f"rank {status.Get_source()} sent {status.Get_count(MPI.BYTE)} bytes with tag {status.Get_tag()}, "
@@ -45,7 +48,8 @@ class MpiComm(PoliteWaiter):
         super().__init__()
         base = MPI.COMM_WORLD if base is None else base
         _check_launcher(MPI.COMM_WORLD.Get_size())
-        self._comm = base.Dup()
+        self._comm, duplicated = base.Idup()
+        self.wait(_MpiRequest(duplicated))
         self._rank, self._size = self._comm.Get_rank(), self._comm.Get_size()
         upper_bound = self._comm.Get_attr(MPI.TAG_UB)
         self._max_tag = 32767 if upper_bound is None else int(upper_bound)
@@ -84,6 +88,10 @@ class MpiComm(PoliteWaiter):
 
     def broadcast_bytes(self, data: bytes | None, root: int) -> bytes:
         """Return ``root``'s ``data`` on every rank."""
+        if (data is None) == (self._rank == root):
+            raise ParallelError(
+                f"rank {self._rank}: the root of a broadcast, rank {root}, gives data and no other does"
+            )
         length = np.array([len(data) if data is not None else 0], np.int64)
         self.wait(_MpiRequest(self._comm.Ibcast(length, root)))
         buffer = np.empty(int(length[0]), np.uint8)

@@ -14,7 +14,7 @@ def partition_clusters(work: NDArray[np.int64], n_ranks: int) -> NDArray[np.int6
 
     Args:
         work: work of each cluster in placement order, any unit, not negative.
-        n_ranks: blocks wanted.
+        n_ranks: blocks wanted, at least one.
 
     Raises:
         ParallelError: there are more ranks than clusters with work.

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from emulator.errors import ParallelError
 
 _ARRAY = 1
+#: Kinds of array elements whose bytes are all there is to them: truth values, integers, floats, complex numbers.
+_PLAIN_KINDS = "biufc"
 #: MessagePack's own length limit of one object.
 _LONGEST = 2**32 - 1
 
@@ -32,7 +34,7 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401 (whatever was packed)
     """
     try:
         return msgpack.unpackb(data, ext_hook=_decode, strict_map_key=False, max_bin_len=_LONGEST, max_ext_len=_LONGEST)
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise ParallelError(f"a message of {len(data)} bytes cannot be decoded: {error}") from error
 
 
@@ -42,10 +44,11 @@ def content_hash(data: bytes) -> str:
 
 
 def _encode(value: object) -> msgpack.ExtType:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in _PLAIN_KINDS:
         header = msgpack.packb((value.dtype.str, value.shape))
         return msgpack.ExtType(_ARRAY, header + np.ascontiguousarray(value).tobytes())
-    raise TypeError(f"cannot pack a {type(value).__name__}")
+    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    raise TypeError(f"cannot pack {kind}")
 
 
 def _decode(code: int, data: bytes) -> NDArray[Any]:

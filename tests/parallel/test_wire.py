@@ -35,6 +35,17 @@ def test_cut_off_messages_are_refused() -> None:
         unpack(pack(list(range(100)))[:-3])
 
 
+def test_a_damaged_array_header_is_refused() -> None:
+    with pytest.raises(ParallelError, match="cannot be decoded"):
+        unpack(pack(np.zeros(3)).replace(b"<f8", b"???"))
+
+
+@pytest.mark.parametrize("array", [np.array([{}], object), np.zeros(2, [("a", "i4")]), np.array(["text"])])
+def test_arrays_that_are_more_than_their_bytes_are_refused(array: np.ndarray) -> None:  # type: ignore[type-arg]
+    with pytest.raises(TypeError, match="cannot pack an array of"):
+        pack(array)
+
+
 def test_what_has_no_encoding_is_refused() -> None:
     with pytest.raises(TypeError, match="cannot pack a set"):
         pack({1, 2})

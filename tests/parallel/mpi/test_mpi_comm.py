@@ -43,12 +43,20 @@ def test_long_broadcasts_and_gathers_go_in_pieces(  # type: ignore[no-untyped-de
     assert gathered == ([bytes([rank]) + data for rank in range(comm.size)] if comm.rank == 0 else None)
 
 
-def test_a_message_of_the_wrong_length_is_refused(comm) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+@pytest.mark.parametrize(
+    ("n_bytes", "message"), [(3, "sent 3 bytes with tag 5, expected 8"), (12, "did not fit its buffer")]
+)
+def test_a_message_of_the_wrong_length_is_refused(comm, n_bytes: int, message: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     if comm.rank == 0:
-        comm.wait(comm.isend(np.zeros(3, np.uint8), 1, 5))
+        comm.wait(comm.isend(np.zeros(n_bytes, np.uint8), 1, 5))
     elif comm.rank == 1:
-        with pytest.raises(ParallelError, match="sent 3 bytes with tag 5, expected 8"):
+        with pytest.raises(ParallelError, match=message):
             comm.wait(comm.irecv(np.zeros(8, np.uint8), 0, 5))
+
+
+def test_a_broadcast_without_data_is_refused(comm) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    with pytest.raises(ParallelError, match="gives data and no other does"):
+        comm.broadcast_bytes(None if comm.rank == 0 else b"mine", 0)
 
 
 def test_a_launcher_of_another_mpi_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
