@@ -166,7 +166,7 @@ def a_chip(*, rows: int, columns: int, fan_outs: tuple[int, ...], l1: str = "1 M
 @st.composite
 def chips(draw: st.DrawFn) -> Chip:
     """Draw a chip with small crossbars, so that small networks are split, on a random tree."""
-    fan_outs = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    fan_outs = tuple(draw(st.lists(st.integers(1, 6), min_size=2, max_size=4)))
     return a_chip(rows=draw(st.integers(4, 40)), columns=draw(st.integers(2, 16)), fan_outs=fan_outs)
 
 
