@@ -10,7 +10,7 @@ from rich.table import Table as TextTable
 
 from traces.analysis.bottleneck import Stage, slowest_stages
 from traces.analysis.throughput import PS_PER_S, Throughput, measure_throughput
-from traces.analysis.utilization import LayerUse, measure_clusters, measure_layers
+from traces.analysis.utilization import ClusterUse, LayerUse, measure_clusters, measure_layers
 from traces.reader import Trace
 
 
@@ -30,6 +30,7 @@ class Report:
     wall_s: dict[str, float]
     throughput: Throughput | None
     layers: tuple[LayerUse, ...]
+    clusters: ClusterUse | None
     stages: tuple[Stage, ...]
     top_classes: tuple[int, ...]
 
@@ -59,6 +60,7 @@ class Report:
             "digest": self.digest,
             "wall_s": self.wall_s,
             "layers": [asdict(layer) for layer in self.layers],
+            "clusters": _clusters_to_json(self),
             "slowest_stages": [asdict(stage) for stage in self.stages],
             "top_classes": list(self.top_classes),
         }
@@ -83,10 +85,12 @@ def make_report(trace: Trace) -> Report:
     n_clusters = int(trace.attribute("n_clusters"))
     throughput: Throughput | None = None
     layers: tuple[LayerUse, ...] = ()
+    clusters: ClusterUse | None = None
     stages: tuple[Stage, ...] = ()
     if trace.has_timing:
         throughput = measure_throughput(trace)
-        layers = measure_layers(trace, measure_clusters(trace), throughput.makespan_ps)
+        clusters = measure_clusters(trace)
+        layers = measure_layers(trace, clusters, throughput.makespan_ps)
         stages = slowest_stages(trace, throughput.makespan_ps)
     ranks = trace["ranks"]
     return Report(
@@ -102,9 +106,28 @@ def make_report(trace: Trace) -> Report:
         wall_s={plane: float(ranks[f"{plane}_s"].max()) for plane in ("values", "timing", "trace", "total")},
         throughput=throughput,
         layers=layers,
+        clusters=clusters,
         stages=stages,
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
     )
+
+
+def _clusters_to_json(report: Report) -> list[dict[str, Any]]:
+    """Return the busy shares of every used cluster."""
+    use, timing = report.clusters, report.throughput
+    if use is None or timing is None:
+        return []
+    rows = zip(use.cluster, use.layer, use.ima_ps, use.cores_ps, use.busy_ps, strict=True)
+    return [
+        {
+            "cluster": int(cluster),
+            "layer": report.layers[int(layer)].name,
+            "ima_share": int(ima_ps) / timing.makespan_ps,
+            "cores_share": int(cores_ps) / timing.makespan_ps,
+            "busy_share": int(busy_ps) / timing.makespan_ps,
+        }
+        for cluster, layer, ima_ps, cores_ps, busy_ps in rows
+    ]
 
 
 def _run_table(report: Report) -> TextTable:

@@ -77,6 +77,9 @@ def test_the_report_has_the_promised_keys_and_sensible_text(trace: Trace) -> Non
     assert figures["tops"] == pytest.approx(2 * 5e6 * 2 / 28e-6 / 1e12)
     assert (figures["clusters_used"], figures["clusters_total"]) == (2, 4)
     assert figures["top_classes"] == [1, 0]
+    first, second = figures["clusters"]
+    assert (first["cluster"], first["layer"], first["busy_share"]) == (0, "conv", 24 / 28)
+    assert (second["ima_share"], second["cores_share"]) == (0.0, 4 / 28)
     text = report.to_text()
     assert "71,428.6 images/s over the batch, 100,000.0 in steady state" in text
     assert "caps the chip at 100,000 images/s" in text
