@@ -49,7 +49,7 @@ class ValueExecutor:
         self._images = images
         self._n_images = n_images
         self._sink = sink
-        owners = {actor.actor_id: owner_of_site[actor.site] for actor in program.actors}
+        owners = _owners(program, owner_of_site)
         self._actors = [actor for actor in program.actors if owners[actor.actor_id] == comm.rank]
         self._into, self._out_of = program.channels_into(), program.channels_out_of()
         self._kernels: dict[int, Kernel] = {
@@ -137,6 +137,19 @@ class ValueExecutor:
                 self._exchange.send(channel.channel_id, image, part)
             else:
                 pieces[channel.channel_id] = part
+
+
+def _owners(program: Program, owner_of_site: Sequence[int]) -> dict[int, int]:
+    """Return the rank of each actor: that of its site, but the output's goes to the rank that makes it.
+
+    Results are kept where they appear. Bringing them back to the rank of the HBM, where the images start, would close
+    the pipeline of ranks into a ring and let the first rank wait for the last with every image.
+    """
+    owners = {actor.actor_id: owner_of_site[actor.site] for actor in program.actors}
+    for channel in program.channels:
+        if program.actors[channel.consumer].kind is ActorKind.OUTPUT:
+            owners[channel.consumer] = owners[channel.producer]
+    return owners
 
 
 def _traveling_array(program: Program, channel: Channel) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
