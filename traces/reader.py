@@ -21,20 +21,36 @@ class Table:
 
     def __init__(self, group: h5py.Group, name: str) -> None:
         self._group = group
+        self._name = name
         self._text = {column.name for column in TABLES[name] if column.dtype == TEXT}
-        self._names = [column.name for column in TABLES[name]]
+        self._first = TABLES[name][0].name
 
     def __len__(self) -> int:
-        return len(self._group[self._names[0]])
+        return len(self._group[self._first])
 
     def __getitem__(self, column: str) -> NDArray[Any]:
+        return self.read(column)
+
+    def read(self, column: str, begin: int = 0, end: int | None = None) -> NDArray[Any]:
+        """Return rows ``begin`` to ``end`` (all by default) of a column; only these are read.
+
+        Raises:
+            TraceError: the table has no such column, or its data are damaged.
+        """
+        if column not in self._group:
+            there = ", ".join(self._group)
+            raise TraceError(f"{self._group.file.filename}: table {self._name} has no column {column}; it has {there}")
         dataset = self._group[column]
-        return np.asarray(dataset.asstr()[...] if column in self._text else dataset[...])
+        try:
+            return np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
+        except OSError as error:
+            where = f"{self._group.file.filename}: {self._name}/{column}"
+            raise TraceError(f"{where} cannot be read: {error}: the trace is damaged; run it again") from None
 
     def chunks(self, *columns: str, n_records: int = 1 << 20) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield the named columns ``n_records`` at a time, for traces larger than memory."""
-        for start in range(0, len(self), n_records):
-            yield tuple(self._group[column][start : start + n_records] for column in columns)
+        for begin in range(0, len(self), n_records):
+            yield tuple(self.read(column, begin, begin + n_records) for column in columns)
 
 
 class Trace:
@@ -65,11 +81,24 @@ class Trace:
         self._file.close()
 
     def __getitem__(self, table: str) -> Table:
-        """Return a table of the schema: ``trace["firings"]["start_ps"]``."""
+        """Return a table of the schema: ``trace["firings"]["start_ps"]``.
+
+        Raises:
+            TraceError: traces have no such table, or this one is older than the table.
+        """
+        if table not in TABLES or table not in self._file:
+            there = ", ".join(name for name in TABLES if name in self._file)
+            raise TraceError(f"{self.path}: no table {table}; there are {there}")
         return Table(self._file[table], table)
 
     def attribute(self, name: str) -> Any:  # noqa: ANN401 (text, number or truth value, see SCHEMA.md)
-        """Return an attribute of the file as a plain Python value."""
+        """Return an attribute of the file as a plain Python value.
+
+        Raises:
+            TraceError: the file has no such attribute.
+        """
+        if name not in self._file.attrs:
+            raise TraceError(f"{self.path}: no attribute {name}; there are {', '.join(self._file.attrs)}")
         value = self._file.attrs[name]
         return value.item() if isinstance(value, np.generic) else value
 
@@ -98,20 +127,40 @@ class Trace:
         return result
 
     def compute_digest(self) -> str:
-        """Work the digest out anew from the records; equals the attribute ``digest`` of an intact trace."""
-        return digest_of(self._file).hexdigest(self.attribute("program_hash"))
+        """Work the digest out anew from the records; equals the attribute ``digest`` of an intact trace.
+
+        Raises:
+            TraceError: records cannot be read.
+        """
+        try:
+            return digest_of(self._file).hexdigest(self.attribute("program_hash"))
+        except (OSError, RuntimeError) as error:
+            raise TraceError(f"{self.path}: records cannot be read: {error}: damaged; run it again") from None
 
     def _check(self) -> None:
         attributes = self._file.attrs
         if attributes.get("schema") != SCHEMA_NAME:
             raise TraceError(f"{self.path}: an HDF5 file, but not a trace; expected the output of 'aimc run'")
-        version = int(attributes["schema_version"])
+        version = int(self.attribute("schema_version"))
         if version > SCHEMA_VERSION:
             raise TraceError(
                 f"{self.path}: trace schema {version} is newer than this reader's {SCHEMA_VERSION}; update the emulator"
             )
         if not attributes.get("complete", False):
             raise TraceError(f"{self.path}: the run that wrote this trace did not finish; run it again")
+        for table, columns in TABLES.items():
+            self._check_table(table, [column.name for column in columns if column.since <= version])
+
+    def _check_table(self, table: str, names: list[str]) -> None:
+        """Refuse a table that lacks a column of its version or has columns of different lengths."""
+        lengths = set()
+        for name in names:
+            path = f"{table}/{name}"
+            if path not in self._file:
+                raise TraceError(f"{self.path}: {path} is missing: the trace is damaged; run it again")
+            lengths.add(len(self._file[path]))
+        if len(lengths) > 1:
+            raise TraceError(f"{self.path}: columns of {table} differ in length: the trace is damaged; run it again")
 
 
 def _open(path: Path) -> h5py.File:

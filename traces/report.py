@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as TextTable
 
 from traces.analysis.bottleneck import Stage, slowest_stages
@@ -74,6 +75,8 @@ class Report:
             console.print(_describe_stages(self))
         else:
             console.print("The timing plane did not run, so there are no times.")
+        if self.plane == "timing":
+            console.print("The value plane did not run, so there are no outputs.")
         file = console.file
         assert isinstance(file, io.StringIO)
         return file.getvalue()
@@ -90,8 +93,8 @@ def make_report(trace: Trace) -> Report:
     if trace.has_timing:
         throughput = measure_throughput(trace)
         clusters = measure_clusters(trace)
-        layers = measure_layers(trace, clusters, throughput.makespan_ps)
-        stages = slowest_stages(trace, throughput.makespan_ps)
+        layers = measure_layers(trace, throughput.makespan_ps)
+        stages = slowest_stages(trace, throughput)
     ranks = trace["ranks"]
     return Report(
         name=trace.attribute("name"),
@@ -121,7 +124,7 @@ def _clusters_to_json(report: Report) -> list[dict[str, Any]]:
     return [
         {
             "cluster": int(cluster),
-            "layer": report.layers[int(layer)].name,
+            "layer": report.layers[int(layer)].name if layer >= 0 else None,
             "ima_share": int(ima_ps) / timing.makespan_ps,
             "cores_share": int(cores_ps) / timing.makespan_ps,
             "busy_share": int(busy_ps) / timing.makespan_ps,
@@ -131,7 +134,9 @@ def _clusters_to_json(report: Report) -> list[dict[str, Any]]:
 
 
 def _run_table(report: Report) -> TextTable:
-    table = TextTable(title=report.name, box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold")
+    table = TextTable(
+        title=escape(report.name), box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold"
+    )
     table.add_column(style="bold")
     table.add_column()
     timing = report.throughput
@@ -153,14 +158,19 @@ def _run_table(report: Report) -> TextTable:
 
 
 def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
-    table = TextTable(title="Layers", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.add_column("layer")
+    table = TextTable(
+        title="Layers, and how busy their clusters are on average and at most",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("layer", overflow="fold")
     table.add_column("operation")
-    for heading in ("MMAC/image", "crossbars", "clusters", "firings", "busy (mean)", "busy (max)"):
+    for heading in ("MMAC/image", "crossbars", "clusters", "firings", "busy", "at most"):
         table.add_column(heading, justify="right")
     for layer in layers:
         table.add_row(
-            layer.name, layer.op, f"{layer.macs / 1e6:,.1f}" if layer.macs else "-",
+            escape(layer.name), layer.op, f"{layer.macs / 1e6:,.1f}" if layer.macs else "-",
             str(layer.n_crossbars) if layer.n_crossbars else "-", str(layer.n_clusters), f"{layer.n_firings:,}",
             f"{layer.busy_share:.1%}", f"{layer.busiest_share:.1%}",
         )  # fmt: skip
@@ -170,10 +180,32 @@ def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
 def _describe_stages(report: Report) -> str:
     lines = ["[bold]Slowest stages[/bold]"]
     for rank, stage in enumerate(report.stages, start=1):
-        what = " and ".join(stage.layers)
+        what = escape(" and ".join(stage.layers))
         lines.append(
             f"{rank}. {what}, {stage.unit} of cluster {stage.cluster}: busy {stage.busy_per_image_ps / 1e6:,.1f} us "
             f"per image, {stage.busy_share:.1%} of the makespan.\n"
-            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s."
+            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s.\n"
+            f"   {escape(_describe_idle(stage))}"
         )
     return "\n".join(lines)
+
+
+_IDLE = {
+    "input": "waiting for input",
+    "room": "waiting for room in the next buffer",
+    "resource": "waiting for another actor of its cluster",
+    "actor": "waiting for its own previous firing",
+    "none": "before it could begin",
+    "finished": "while the batch drains behind it",
+}
+
+
+def _describe_idle(stage: Stage) -> str:
+    waiting = stage.waiting
+    kind = f"Bound by {stage.bound} work; " if stage.busy_share > 0.5 else ""
+    if waiting.longest is None:
+        return f"{kind}never idle." if kind else "Never idle."
+    whom = {"input": " from ", "room": " at "}.get(waiting.longest, " of ")
+    end = f"{whom}{waiting.longest_for}" if waiting.longest_for else ""
+    idle = f"idle {1 - stage.busy_share:.1%} of the time, mostly {_IDLE[waiting.longest]}{end}."
+    return f"{kind}{idle}" if kind else idle[0].upper() + idle[1:]

@@ -46,12 +46,13 @@ class Cause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One dataset ``table/name``; ``dtype`` is a numpy type or "text"."""
+    """One dataset ``table/name``; ``dtype`` is a numpy type or "text", ``since`` the version that brought it."""
 
     name: str
     dtype: str
     unit: str
     meaning: str
+    since: int = 1
 
 
 #: Tables known before the run, written by rank 0.
@@ -146,6 +147,9 @@ SUMMARY_TABLES: dict[str, tuple[Column, ...]] = {
 }
 
 TABLES = {**STATIC_TABLES, **STREAMED_TABLES, **SUMMARY_TABLES}
+
+#: Attributes that the writer and the merge fill in; a header holds the others.
+OWN_ATTRIBUTES = frozenset({"schema", "schema_version", "complete", "digest", "n_events"})
 
 #: Attributes of the file: name to (type, meaning).
 ATTRIBUTES: dict[str, tuple[type, str]] = {

@@ -1,6 +1,7 @@
 """How long clusters, their units and the layers on them were busy: whole picoseconds, exactly."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ class ClusterUse:
 
     Attributes:
         cluster: cluster ids.
-        layer: row in ``layers`` of the cluster's first actor.
+        layer: row in ``layers`` of the cluster's first actor that has a layer, -1 without one.
         ima_ps, cores_ps: time in which the unit was busy.
         busy_ps: time in which at least one of them was.
     """
@@ -29,7 +30,16 @@ class ClusterUse:
 
 @dataclass(frozen=True, slots=True)
 class LayerUse:
-    """What one layer has and does; ``busy_share`` is the mean over its clusters of busy time over makespan."""
+    """What one layer has and does. A cluster that serves several layers counts for each with that layer's firings.
+
+    Attributes:
+        macs: multiply-accumulates per image.
+        n_clusters: clusters with actors of this layer.
+        n_firings: in the whole batch.
+        busy_ps: time in which at least one of its actors fired, summed over its clusters.
+        busy_share: mean over its clusters of that time over the makespan; zero without clusters.
+        busiest_share: the largest of these.
+    """
 
     name: str
     op: str
@@ -37,6 +47,7 @@ class LayerUse:
     n_crossbars: int
     n_clusters: int
     n_firings: int
+    busy_ps: int
     busy_share: float
     busiest_share: float
 
@@ -54,56 +65,74 @@ def measure_clusters(trace: Trace) -> ClusterUse:
     actors = trace["actors"]
     site, layer, resource = (actors[name].astype(np.int64) for name in ("site", "layer", "resource"))
     n_clusters = int(trace.attribute("n_clusters"))
-    clusters, first_actor = np.unique(site[site < n_clusters], return_index=True)
-    on_cluster = np.flatnonzero(site < n_clusters)
+    clusters = np.unique(site[site < n_clusters])
+    row_of_actor = np.where(site < n_clusters, np.searchsorted(clusters, site), -1)
     busy_of_actor = actor_busy_ps(trace)
     per_unit = {}
     for unit in (Resource.IMA, Resource.CORES):
-        total = np.zeros(n_clusters + 1, np.int64)
-        np.add.at(total, site[resource == unit], busy_of_actor[resource == unit])
-        per_unit[unit] = total[clusters]
+        uses = (resource == unit) & (row_of_actor >= 0)
+        per_unit[unit] = np.zeros(len(clusters), np.int64)
+        np.add.at(per_unit[unit], row_of_actor[uses], busy_of_actor[uses])
+    first_layer = np.full(len(clusters), -1)
+    placed = np.flatnonzero((row_of_actor >= 0) & (layer >= 0))[::-1]  # the first actor writes last
+    first_layer[row_of_actor[placed]] = layer[placed]
     return ClusterUse(
         cluster=clusters,
-        layer=layer[on_cluster[first_actor]],
+        layer=first_layer,
         ima_ps=per_unit[Resource.IMA],
         cores_ps=per_unit[Resource.CORES],
-        busy_ps=_covered_ps(trace, site, n_clusters + 1)[clusters],
+        busy_ps=_covered_ps(trace, row_of_actor, len(clusters)),
     )
 
 
-def _covered_ps(trace: Trace, site: NDArray[np.int64], n_sites: int) -> NDArray[np.int64]:
-    """Return, per site, the length of the union of its actors' firings."""
-    firings = trace["firings"]
-    at = site[firings["actor"]]
-    start_ps, end_ps = firings["start_ps"], firings["end_ps"]
-    order = np.lexsort((start_ps, at))
-    at, start_ps, end_ps = at[order], start_ps[order], end_ps[order]
-    # Shift every site into a time range of its own, so that one running maximum serves all of them.
-    span = int(end_ps.max(initial=0)) + 1
-    begins, ends = start_ps + at * span, end_ps + at * span
-    reached = np.concatenate(([0], np.maximum.accumulate(ends)[:-1])) if len(ends) else ends
-    gained = np.maximum(ends - np.maximum(begins, reached), 0)
-    covered = np.zeros(n_sites, np.int64)
-    np.add.at(covered, at, gained)
-    return covered
-
-
-def measure_layers(trace: Trace, clusters: ClusterUse, makespan_ps: int) -> tuple[LayerUse, ...]:
-    """Sum the use of clusters up by layer, in network order."""
+def measure_layers(trace: Trace, makespan_ps: int) -> tuple[LayerUse, ...]:
+    """Sum busy times up by layer, in network order."""
     layers, actors = trace["layers"], trace["actors"]
-    firings_of_layer = np.zeros(len(layers), np.int64)
-    is_edge = np.isin(actors["kind"], (ActorKind.INPUT, ActorKind.OUTPUT))
-    counted = ~is_edge
-    np.add.at(firings_of_layer, actors["layer"][counted], actors["n_firings"][counted])
+    site, layer = actors["site"].astype(np.int64), actors["layer"].astype(np.int64)
+    placed = (layer >= 0) & (site < int(trace.attribute("n_clusters")))
+    places, place_of_placed = np.unique(np.stack([layer[placed], site[placed]], axis=1), axis=0, return_inverse=True)
+    place_of_actor = np.full(len(actors), -1)
+    place_of_actor[placed] = place_of_placed.ravel()
+    busy_ps = _covered_ps(trace, place_of_actor, len(places))
+    n_firings = np.zeros(len(layers), np.int64)
+    working = (layer >= 0) & ~np.isin(actors["kind"], (ActorKind.INPUT, ActorKind.OUTPUT))
+    np.add.at(n_firings, layer[working], actors["n_firings"][working])
     n_images = int(trace.attribute("n_images"))
     rows = zip(layers["name"], layers["op"], layers["macs"], layers["n_crossbars"], strict=True)
     uses = []
     for i, (name, op, macs, n_crossbars) in enumerate(rows):
-        shares = clusters.busy_ps[clusters.layer == i] / makespan_ps
+        of_layer = busy_ps[places[:, 0] == i]
         uses.append(
             LayerUse(
-                str(name), str(op), int(macs), int(n_crossbars), len(shares), int(firings_of_layer[i]) * n_images,
-                float(shares.mean()), float(shares.max()),
+                name=str(name),
+                op=str(op),
+                macs=int(macs),
+                n_crossbars=int(n_crossbars),
+                n_clusters=len(of_layer),
+                n_firings=int(n_firings[i]) * n_images,
+                busy_ps=int(of_layer.sum()),
+                busy_share=float(of_layer.mean() / makespan_ps) if of_layer.size else 0.0,
+                busiest_share=float(of_layer.max(initial=0) / makespan_ps),
             )
-        )  # fmt: skip
+        )
     return tuple(uses)
+
+
+def _covered_ps(trace: Trace, group_of_actor: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
+    """Return, per group of actors, the length of the union of their firings; group -1 is left out."""
+    firings = trace["firings"]
+    group = group_of_actor[firings["actor"]]
+    start_ps, end_ps = firings["start_ps"], firings["end_ps"]
+    order = np.lexsort((start_ps, group))
+    start_ps, end_ps = start_ps[order], end_ps[order]
+    bounds = np.searchsorted(group[order], np.arange(n_groups + 1))
+    return np.array([_union_ps(start_ps[a:b], end_ps[a:b]) for a, b in pairwise(bounds)], np.int64)
+
+
+def _union_ps(start_ps: NDArray[np.int64], end_ps: NDArray[np.int64]) -> int:
+    """Return the length of the union of intervals that are sorted by their start."""
+    if not len(start_ps):
+        return 0
+    reached_ps = np.maximum.accumulate(end_ps)
+    gained_ps = reached_ps[1:] - np.maximum(start_ps[1:], reached_ps[:-1])
+    return int(end_ps[0] - start_ps[0] + np.maximum(gained_ps, 0).sum())

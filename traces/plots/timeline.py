@@ -1,6 +1,7 @@
 """One picture of a run: clusters from top to bottom along the pipeline, emulated time from left to right."""
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from traces.analysis.bottleneck import slowest_stages
-from traces.analysis.throughput import completions_ps, measure_throughput
+from traces.analysis.throughput import Throughput, completions_ps, measure_throughput
+from traces.errors import TraceError
 from traces.reader import Trace
 from traces.schema import Resource
 
@@ -41,7 +43,11 @@ def busy_shares(trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_
 
 
 def draw_timeline(trace: Trace, path: Path) -> None:
-    """Draw when every used cluster's IMA and cores were busy, and write it to ``path`` as PNG."""
+    """Draw when every used cluster's IMA and cores were busy, and write it to ``path`` as PNG.
+
+    Raises:
+        TraceError: the timing plane did not run, or the picture cannot be written.
+    """
     throughput = measure_throughput(trace)
     begun, done = completions_ps(trace)
     begin_ps, end_ps = int(begun.min()), int(done.max())
@@ -59,14 +65,7 @@ def draw_timeline(trace: Trace, path: Path) -> None:
     for time in done:
         axes.axvline((int(time) - begin_ps) / 1e9, color="0.2", linewidth=0.7, linestyle=":")
     axes.set_xlabel("emulated time (ms); dotted: an image is finished")
-    slowest = slowest_stages(trace, throughput.makespan_ps, 1)[0]
-    axes.set_title(
-        f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s. {' and '.join(slowest.layers)} sets "
-        f"the pace:\nthe {slowest.unit} of cluster {slowest.cluster} is busy for {slowest.busy_share:.0%} of the time; "
-        "white is a cluster that waits or sleeps.",
-        loc="left",
-        fontsize=11,
-    )
+    axes.set_title(_conclusion(trace, throughput), loc="left", fontsize=11, parse_math=False)
     _label_layers(axes, trace)
     for unit, label in (
         (Resource.IMA, "IMA busy"),
@@ -74,7 +73,21 @@ def draw_timeline(trace: Trace, path: Path) -> None:
     ):
         axes.plot([], [], "s", color=_COLORS[unit], label=label, markersize=9)
     figure.legend(loc="outside lower right", ncols=2, frameon=False)
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise TraceError(f"{path}: the picture cannot be written: {error.strerror}; choose another place") from None
+
+
+def _conclusion(trace: Trace, throughput: Throughput) -> str:
+    """Say in two lines what to see in the picture."""
+    text = f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s. "
+    for stage in slowest_stages(trace, throughput, 1):
+        text += (
+            f"{' and '.join(stage.layers)} sets the pace: the {stage.unit} of cluster {stage.cluster} is busy for "
+            f"{stage.busy_share:.0%} of the time; "
+        )
+    return fill(text + "white is a cluster that waits or sleeps.", width=110)
 
 
 def _label_layers(axes: Axes, trace: Trace) -> None:
@@ -93,5 +106,5 @@ def _label_layers(axes: Axes, trace: Trace) -> None:
             last = rows.mean()
             ticks.append(last)
             labels.append(str(names[i]))
-    axes.set_yticks(ticks, labels, fontsize=7)
+    axes.set_yticks(ticks, labels, fontsize=7, parse_math=False)
     axes.set_ylabel("clusters, by layer along the pipeline")
