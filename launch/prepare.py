@@ -17,8 +17,8 @@ from emulator.config import InputsConfig, OnnxConfig, ResNetConfig, RunConfig, l
 from emulator.emulation import Workload
 from emulator.errors import InputError
 from emulator.mapping.mapping import Mapping
-from emulator.mapping.naive import map_network
-from emulator.mapping.policy import load_policy
+from emulator.mapping.place import map_network
+from emulator.mapping.policy import ManualPolicy, load_policy
 from emulator.network.graph import Network
 from emulator.network.inputs import check_size, load_images
 from emulator.network.onnx_import import import_onnx, is_quantized
@@ -115,7 +115,9 @@ def _import(config: RunConfig, model: Path) -> Network:
 
 def _map(config: RunConfig, network: Network) -> Mapping:
     chip = load_chip(config.resolve(config.chip))
-    return map_network(network, chip, load_policy(config.resolve(config.policy)))
+    policy = load_policy(config.resolve(config.policy))
+    assert isinstance(policy, ManualPolicy)
+    return map_network(network, chip, policy)
 
 
 def _load_inputs(config: RunConfig, inputs: InputsConfig) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ class ActorKind(IntEnum):
     ADD = 5
     RELU = 6
     OUTPUT = 7
+    STORE = 8
 
 
 class Resource(IntEnum):

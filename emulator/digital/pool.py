@@ -10,18 +10,22 @@ from emulator.digital.elementwise import requantize
 from emulator.digital.quantization import Quantization, Quantized, dequantize
 from emulator.digital.window import Window, padded, patches
 
+Columns = slice | NDArray[np.intp]
+ALL = slice(None)
 
-def max_pool(x: Quantized, window: Window) -> Quantized:
+
+def max_pool(x: Quantized, window: Window, columns: Columns = ALL) -> Quantized:
     """Take the maximum in each window; padding never wins.
 
     Args:
         x: (height, width, channels) integers.
         window: kernel, stride and padding.
+        columns: make only these columns of the output.
 
     Returns:
-        (out height, out width, channels), same type and quantisation as ``x``.
+        (out height, columns made, channels), same type and quantisation as ``x``.
     """
-    view = patches(padded(x, window, np.iinfo(x.dtype).min), window)
+    view = patches(padded(x, window, np.iinfo(x.dtype).min), window)[:, columns]
     out = view[:, :, 0, 0].copy()
     for row in range(window.kernel_h):
         for column in range(window.kernel_w):
@@ -29,7 +33,9 @@ def max_pool(x: Quantized, window: Window) -> Quantized:
     return out
 
 
-def avg_pool(x: Quantized, window: Window, q_in: Quantization, q_out: Quantization) -> Quantized:
+def avg_pool(
+    x: Quantized, window: Window, q_in: Quantization, q_out: Quantization, columns: Columns = ALL
+) -> Quantized:  # fmt: skip
     """Average each window over the pixels that are not padding.
 
     onnxruntime has two kernels with different rounding: one for windows that cover the whole input, which sums integers
@@ -40,14 +46,15 @@ def avg_pool(x: Quantized, window: Window, q_in: Quantization, q_out: Quantizati
         window: kernel, stride and padding; padding counts neither in the sum nor in the number of pixels.
         q_in: quantisation of ``x``.
         q_out: quantisation of the result.
+        columns: make only these columns of the output.
 
     Returns:
-        (out height, out width, channels) integers of ``q_out.dtype``.
+        (out height, columns made, channels) integers of ``q_out.dtype``.
     """
     height, width = x.shape[:2]
     if (window.kernel_h, window.kernel_w) == (height, width) and not window.is_padded:
         return _whole_average(x, q_in, q_out)
-    return _window_average(x, window, q_in, q_out)
+    return _window_average(x, window, q_in, q_out, columns)
 
 
 def _whole_average(x: Quantized, q_in: Quantization, q_out: Quantization) -> Quantized:
@@ -58,14 +65,16 @@ def _whole_average(x: Quantized, q_in: Quantization, q_out: Quantization) -> Qua
     return requantize(total, np.asarray(multiplier), q_out)
 
 
-def _window_average(x: Quantized, window: Window, q_in: Quantization, q_out: Quantization) -> Quantized:
+def _window_average(
+    x: Quantized, window: Window, q_in: Quantization, q_out: Quantization, columns: Columns
+) -> Quantized:  # fmt: skip
     """Average windows in float32: sum in kernel order, divide by the number of pixels, then by the scale."""
-    view = patches(padded(dequantize(x, q_in), window, 0), window)
+    view = patches(padded(dequantize(x, q_in), window, 0), window)[:, columns]
     total = np.zeros(view.shape[:2] + view.shape[-1:], np.float32)
     for row in range(window.kernel_h):
         for column in range(window.kernel_w):
             total += view[:, :, row, column]
-    mean = total / _pixels_in_window(x.shape[0], x.shape[1], window)
+    mean = total / _pixels_in_window(x.shape[0], x.shape[1], window)[:, columns]
     shifted = mean / np.float32(q_out.scale) + np.float32(q_out.zero_point)
     out: Quantized = np.rint(np.clip(shifted, q_out.minimum, q_out.maximum)).astype(q_out.dtype)
     return out

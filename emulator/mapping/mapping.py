@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from emulator.chip.spec import Chip
 from emulator.errors import MappingError
-from emulator.mapping.policy import Policy
+from emulator.mapping.policy import LayerPolicy, ManualPolicy
 from emulator.mapping.report import Shortage
 from emulator.mapping.split import TreeNode
 from emulator.network.geometry import Span
@@ -21,8 +21,13 @@ class InfeasibleError(MappingError):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A crossbar-sized piece of a layer's weight matrix and the cluster that holds it."""
+    """A crossbar-sized piece of a layer's weight matrix and the cluster that holds this copy of it.
 
+    With ``pixels_per_mvm`` above one the matrix is that of the unrolled kernel: ``(kernel_h, unrolled kernel_w, c_in)``
+    rows and ``(pixel, c_out)`` columns.
+    """
+
+    copy: int
     row_block: int
     column_block: int
     rows: Span
@@ -32,8 +37,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """One node of the reduction tree of a column block; leaves and nodes are row blocks and earlier tree nodes."""
+    """One node of the reduction tree of a copy's column block; it adds row blocks and earlier tree nodes."""
 
+    copy: int
     column_block: int
     columns: Span
     node: TreeNode
@@ -41,26 +47,44 @@ class Reduction:
     cluster: int
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the residual of an addition waits.
+
+    Attributes:
+        operand: the addition's operand that waits.
+        sites: clusters (or the site of the HBM) that hold its tiles in turn.
+    """
+
+    operand: int
+    sites: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerMapping:
     """Where one layer lives.
 
-    A convolution has ``blocks`` (column blocks outermost) and, per column block, the ``reductions`` in tree order
-    (root last). A digital layer has a ``cluster`` of its own.
+    A convolution has ``blocks`` (copies outermost, then column blocks) and, per copy and column block, the
+    ``reductions`` in tree order (root last). A layer done by the cores has one of ``workers`` per copy. Copy ``k`` of
+    ``n`` makes the tiles ``k``, ``k + n``, ... of every image.
     """
 
     layer: Layer
+    choice: LayerPolicy
     tile_width: int
+    n_copies: int
+    pixels_per_mvm: int = 1
     blocks: tuple[Block, ...] = ()
     reductions: tuple[Reduction, ...] = ()
-    cluster: int | None = None
+    workers: tuple[int, ...] = ()
+    store: Store | None = None
 
     @property
     def clusters(self) -> tuple[int, ...]:
-        """The clusters of the layer, in placement order, without repeats."""
-        if self.cluster is not None:
-            return (self.cluster,)
-        return tuple(dict.fromkeys(block.cluster for block in self.blocks))
+        """The clusters of the layer, in the order of their duties, without repeats; stores are not among them."""
+        holding = [block.cluster for block in self.blocks]
+        adding = [reduction.cluster for reduction in self.reductions]
+        return tuple(dict.fromkeys((*holding, *adding, *self.workers)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,16 +93,26 @@ class Mapping:
 
     network: Network
     chip: Chip
-    policy: Policy
+    policy: ManualPolicy
     layers: tuple[LayerMapping, ...]
 
     @property
+    def clusters_used(self) -> frozenset[int]:
+        """Clusters that hold a block, do digital work or keep residuals."""
+        hbm = self.chip.n_clusters
+        working = {cluster for layer in self.layers for cluster in layer.clusters}
+        storing = {site for layer in self.layers if layer.store for site in layer.store.sites if site != hbm}
+        return frozenset(working | storing)
+
+    @property
     def n_clusters_used(self) -> int:
-        """Clusters that hold at least one block or digital layer."""
-        return len({cluster for layer in self.layers for cluster in layer.clusters})
+        """Number of ``clusters_used``."""
+        return len(self.clusters_used)
 
     def cell_utilization(self, layer: LayerMapping) -> float:
         """Share of the crossbar cells of ``layer``'s blocks that hold a weight, 0 for a digital layer."""
+        if not layer.blocks or layer.layer.weights is None:
+            return 0.0
         ima = self.chip.cluster.ima
-        cells = sum(len(block.rows) * len(block.columns) for block in layer.blocks)
-        return cells / (len(layer.blocks) * ima.rows * ima.columns) if layer.blocks else 0.0
+        n_weights = layer.layer.weights.values.size * layer.n_copies * layer.pixels_per_mvm
+        return n_weights / (len(layer.blocks) * ima.rows * ima.columns)

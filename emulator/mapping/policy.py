@@ -1,28 +1,124 @@
 """Mapping policies as data: every choice of the mapping is a field of a small file."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from emulator.config_file import Spec, load_model
+from emulator.config_file import Spec, load_model, read_yaml
+from emulator.errors import ConfigError, MappingError
+from emulator.network.graph import Network
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Home = Literal["consumer_l1", "spare", "hbm"]
 
 
-class Policy(Spec):
-    """Policy ``naive``: one copy of every layer, cluster after cluster along the pipeline.
+class ReductionPolicy(Spec):
+    """How the partial sums of a layer's row blocks are added.
 
     Attributes:
-        tile_width: columns of a layer's output feature map per tile.
-        reduction_fan_in: partial sums added at once in a reduction tree.
-        residuals: where a residual waits for its addition ("consumer_l1": in the L1 of the adding cluster).
-        placement: order of the clusters ("contiguous": along the pipeline, without gaps).
+        fan_in: at most so many partial sums are added at once, in a tree as shallow as that allows.
+        stages: instead of ``fan_in``, the number of additions in each stage of the tree, the last one being 1.
+        clusters: clusters of their own for the additions of the layer, taken in turn; with 0 the additions run on the
+            cores of the clusters that hold the row blocks.
     """
 
-    kind: Literal["naive"]
-    tile_width: Annotated[int, Field(ge=1, strict=True)]
-    reduction_fan_in: Annotated[int, Field(ge=2, strict=True)]
-    residuals: Literal["consumer_l1"]
-    placement: Literal["contiguous"]
+    fan_in: Annotated[int, Field(ge=2, strict=True)] | None = None
+    stages: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    clusters: Annotated[int, Field(ge=0, strict=True)] = 0
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> "ReductionPolicy":
+        if (self.fan_in is None) == (self.stages is None):
+            raise ValueError("expected either fan_in or stages")
+        if self.stages is not None and self.stages[-1] != 1:
+            raise ValueError(f"stages must end with one addition, the root, got {list(self.stages)}")
+        return self
+
+
+class LayerPolicy(Spec):
+    """What one layer, or all layers whose names match a pattern, get instead of the policy's defaults."""
+
+    copies: Count | None = None
+    tile_width: Count | None = None
+    pixels_per_mvm: Count | None = None
+    reduction: ReductionPolicy | None = None
+    residual: Home | None = None
+    guest_of: str | None = None
+
+
+class ManualPolicy(Spec):
+    """A mapping written down choice by choice.
+
+    Attributes:
+        copies: of every crossbar of a layer, or the clusters that share a layer done by the cores; copies take turns
+            with the tiles of the feature map.
+        tile_width: columns of a layer's output feature map per tile.
+        pixels_per_mvm: neighbouring output pixels that one crossbar makes at once, from shifted duplicates of the
+            kernel (Zhang et al., TCAD 2020; Rhe et al., DATE 2022).
+        reduction: the tree that adds partial sums.
+        residual: where a residual waits for its addition: in the L1 of the cluster that adds it ("consumer_l1"),
+            in the L1 of clusters kept for that ("spare") or in the HBM.
+        spare_clusters: clusters kept for residuals.
+        placement: "contiguous" fills clusters along the pipeline; "aligned" starts layers at quadrants that hold them.
+        layers: choices by layer name or pattern such as "stage1.*"; later entries win over earlier ones. ``guest_of``
+            names an earlier layer whose clusters' idle crossbars (for a convolution) or cores are used first.
+    """
+
+    kind: Literal["manual"]
+    copies: Count
+    tile_width: Count
+    pixels_per_mvm: Count
+    reduction: ReductionPolicy
+    residual: Home
+    spare_clusters: Annotated[int, Field(ge=0, strict=True)]
+    placement: Literal["contiguous", "aligned"]
+    layers: dict[str, LayerPolicy]
+
+    def choice(self, layer: str) -> LayerPolicy:
+        """Return every choice for the layer of the given name; only ``guest_of`` may be None."""
+        chosen = {name: getattr(self, name) for name in LayerPolicy.model_fields if name != "guest_of"}
+        for pattern, special in self.layers.items():
+            if fnmatchcase(layer, pattern):
+                chosen |= {name: value for name in LayerPolicy.model_fields if (value := getattr(special, name))}
+        return LayerPolicy.model_construct(**{"guest_of": None, **chosen})
+
+    def check_names(self, network: Network) -> None:
+        """Check that every pattern of ``layers`` matches a layer of ``network``.
+
+        Raises:
+            MappingError: names the pattern and the layers there are.
+        """
+        names = [layer.name for layer in network.layers]
+        for pattern in self.layers:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise MappingError(
+                    f"policy: layers.{pattern}: no layer of {network.name} has this name; there are {', '.join(names)}"
+                )
+
+
+class OptimizePolicy(Spec):
+    """A mapping to be found.
+
+    Attributes:
+        objective: images per second over the batch, time to the first image's result, or energy-delay product.
+        clusters: at most so many clusters.
+        evaluations: candidate mappings to time at most, beyond the analytic start.
+        seconds: stop with the best so far after this wall time; leave it out where runs must repeat exactly.
+        pixels_per_mvm: largest number of neighbouring pixels that one crossbar may make at once (1 forbids it).
+    """
+
+    kind: Literal["optimize"]
+    objective: Literal["throughput", "latency", "energy-delay"]
+    clusters: Count
+    evaluations: Annotated[int, Field(ge=0, strict=True)]
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    pixels_per_mvm: Count
+
+
+Policy = ManualPolicy | OptimizePolicy
+_KINDS: dict[str, type[ManualPolicy] | type[OptimizePolicy]] = {"manual": ManualPolicy, "optimize": OptimizePolicy}
 
 
 def load_policy(path: Path | str) -> Policy:
@@ -31,4 +127,8 @@ def load_policy(path: Path | str) -> Policy:
     Raises:
         ConfigError: the file is missing, malformed or no policy; names every offending key.
     """
-    return load_model(Path(path), Policy, "a mapping policy")
+    path = Path(path)
+    kind = read_yaml(path, "a mapping policy").get("kind")
+    if kind not in _KINDS:
+        raise ConfigError(f"{path}: kind: expected one of {', '.join(_KINDS)}, got {kind!r}")
+    return load_model(path, _KINDS[kind], "a mapping policy")

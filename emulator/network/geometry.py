@@ -1,7 +1,7 @@
 """Where the rows of a weight matrix lie in the kernel: rows run in the order (kernel_h, kernel_w, c_in)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.network.graph import Window
 
@@ -47,3 +47,9 @@ def kernel_runs(rows: Span, window: Window, n_channels: int) -> Iterator[tuple[i
         end = min(rows.end, (kernel_row + 1) * per_kernel_row)
         yield kernel_row, Span(start - kernel_row * per_kernel_row, end - kernel_row * per_kernel_row)
         start = end
+
+
+def unrolled(window: Window, n_pixels: int) -> Window:
+    """Widen a window so that it covers what ``n_pixels`` neighbouring outputs of a row read, in one step."""
+    kernel_w = window.kernel_w + (n_pixels - 1) * window.stride_w
+    return replace(window, kernel_w=kernel_w, stride_w=n_pixels * window.stride_w)

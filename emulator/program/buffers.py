@@ -3,7 +3,8 @@
 Every other channel gets a double buffer. An addition, though, waits for its slower branch while the faster one keeps
 delivering; too little room there stalls the source of both, or locks the graph up. The room needed is what the faster
 branch can deliver while the slower one fills its own buffers: play the token game with unbounded room there, let the
-additions fire only when nothing else can, and see how much is ever held.
+additions fire only when nothing else can, and see how much is ever held. Where a store keeps the faster branch,
+the room is the store's.
 """
 
 from dataclasses import replace
@@ -36,7 +37,8 @@ def _faster_inputs(program: Program) -> frozenset[int]:
     """Find, for every addition, the channels of the operands that do not lag most."""
     lags = _lags(program)
     faster: set[int] = set()
-    for actor, into in zip(program.actors, program.channels_into(), strict=True):
+    all_into = program.channels_into()
+    for actor, into in zip(program.actors, all_into, strict=True):
         if actor.kind is not ActorKind.ADD:
             continue
         lag_of = {
@@ -44,7 +46,11 @@ def _faster_inputs(program: Program) -> frozenset[int]:
             for operand in sorted({channel.operand for channel in into})
         }
         slowest = max(lag_of, key=lambda operand: (lag_of[operand], operand))
-        faster.update(channel.channel_id for channel in into if channel.operand != slowest)
+        for channel in into:
+            if channel.operand != slowest:
+                is_stored = program.actors[channel.producer].kind is ActorKind.STORE
+                held = all_into[channel.producer] if is_stored else (channel,)
+                faster.update(each.channel_id for each in held)
     return frozenset(faster)
 
 
@@ -61,7 +67,7 @@ def _lags(program: Program) -> list[tuple[int, int]]:
             continue
         tiles_needed.append(
             [
-                max(tiles_needed[c.producer][c.need[phase] - 1] if c.need[phase] else 0 for c in channels)
+                max(tiles_needed[c.producer][c.tokens[c.need[phase] - 1]] if c.need[phase] else 0 for c in channels)
                 for phase in range(actor.n_firings)
             ]
         )

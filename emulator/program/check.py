@@ -27,8 +27,13 @@ def _check_ends(program: Program, channel: Channel) -> None:
     where = f"channel {channel.channel_id} ({producer.name} to {consumer.name})"
     if channel.producer >= channel.consumer:
         raise ProgramError(f"{where}: the producer must come before the consumer in the order of the actors")
-    if channel.n_tokens != producer.n_firings:
-        raise ProgramError(f"{where}: {channel.n_tokens} tokens per image, but {producer.n_firings} firings make them")
+    if len(channel.token_bytes) != channel.n_tokens:
+        raise ProgramError(f"{where}: {channel.n_tokens} tokens per image, but {len(channel.token_bytes)} sizes")
+    made = (-1, *channel.tokens, producer.n_firings)
+    if not channel.tokens or any(later <= earlier for earlier, later in pairwise(made)):
+        raise ProgramError(
+            f"{where}: tokens must be firings 0 to {producer.n_firings - 1} in order, is {channel.tokens}"
+        )
     for table, values in (("need", channel.need), ("freed", channel.freed)):
         if len(values) != consumer.n_firings:
             raise ProgramError(f"{where}: {len(values)} entries in {table}, {consumer.n_firings} firings per image")

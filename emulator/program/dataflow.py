@@ -1,16 +1,18 @@
 """The program: a cyclo-static dataflow graph, the hinge between what is mapped and what is emulated.
 
 *Actors* live on sites (a cluster, or the HBM behind the last cluster) and fire a fixed number of times per image.
-Firing ``p`` of an image makes one *token*, tile ``p`` of the actor's output, and puts a copy on each outgoing
-*channel*. A
-channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the image have arrived; when it ends, the first
-``freed[p]`` tokens are given back as room. Everything starts anew with the next image.
+Firing ``p`` of an image makes one tile of the actor's output and puts it, as a *token*, on each outgoing *channel*
+that lists the firing. A channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the image have
+arrived; when it ends, the first ``freed[p]`` tokens are given back as room. Everything starts anew with the next image.
+
+Copies of a layer take turns: copy ``k`` of ``n`` makes the tiles ``k``, ``k + n``, ... of every image.
 """
 
 from dataclasses import dataclass
 
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Op, Window
+from emulator.program.tiles import Share, Tiling
 from traces.schema import ActorKind, Resource
 
 
@@ -19,8 +21,12 @@ class Actor:
     """A piece of work that repeats for every tile.
 
     Attributes:
-        layer_id: index in ``Program.layers``, -1 for the input and the output of the network.
-        columns: the channels of the layer's output feature map that this actor makes.
+        layer_id: index in ``Program.layers``, -1 for the input and the output of the network; a store has its
+            addition's.
+        tiling: how its output feature map is cut along the width.
+        share: which of these tiles it makes, one per firing.
+        columns: the channels of the output feature map that this actor makes; for an MVM the columns of the (unrolled)
+            weight matrix.
         rows: the rows of the weight matrix that it holds (MVM), else an empty span.
         stage: depth in the reduction tree, 0 for anything else.
         durations_ps: time of each firing of an image.
@@ -34,6 +40,8 @@ class Actor:
     kind: ActorKind
     name: str
     layer_id: int
+    tiling: Tiling
+    share: Share
     site: int
     resource: Resource
     columns: Span
@@ -60,6 +68,7 @@ class Channel:
     Attributes:
         operand: which input of the consumer's layer it feeds (0, or 0 and 1 of an addition).
         carries: the channels of the producer's feature map that travel.
+        tokens: the producer's firings that make a token for this channel, in order.
         token_bytes: size of each token of an image.
         need: tokens of the image that the consumer's firing ``p`` waits for.
         freed: tokens of the image given back by the end of the consumer's firing ``p``.
@@ -71,6 +80,7 @@ class Channel:
     consumer: int
     operand: int
     carries: Span
+    tokens: tuple[int, ...]
     token_bytes: tuple[int, ...]
     need: tuple[int, ...]
     freed: tuple[int, ...]
@@ -79,7 +89,7 @@ class Channel:
     @property
     def n_tokens(self) -> int:
         """Tokens per image."""
-        return len(self.token_bytes)
+        return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class ProgramLayer:
     window: Window | None
     inputs: tuple[FeatureMap, ...]
     output: FeatureMap
+    pixels_per_mvm: int
     macs: int
     n_crossbars: int
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from emulator.chip.spec import Chip
 from emulator.chip.topology import build_topology
 from emulator.program.dataflow import Program
+from emulator.program.token_game import firings_with_token
 
 
 def record_type(fields: str) -> np.dtype[np.void]:
@@ -20,10 +21,10 @@ def record_type(fields: str) -> np.dtype[np.void]:
 #: One row per actor; ``_start`` fields are offsets into the arrays of ``Tables`` named after them.
 ACTOR = record_type("site resource n_firings duration_start in_start in_end out_start out_end")
 #: One row per channel. An empty route is a channel within one site; ``return_ps`` is the latency of credits and
-#: acknowledgements back to the producer; ``use_start`` points into ``need`` and ``freed``.
+#: acknowledgements back to the producer; ``use_start`` points into ``need`` and ``freed``, ``made_start`` to ``made``.
 CHANNEL = record_type(
-    "producer consumer producer_site consumer_site capacity n_tokens token_start use_start route_start route_end "
-    "return_ps queue"
+    "producer consumer producer_site consumer_site capacity n_tokens token_start use_start made_start route_start "
+    "route_end return_ps queue"
 )
 #: One row per DMA queue: its site, its limit on outstanding bursts, its part of the ring of waiting channels.
 QUEUE = record_type("site limit ring_start ring_size")
@@ -53,6 +54,7 @@ class Tables(NamedTuple):
     token_bytes: NDArray[np.int64]
     need: NDArray[np.int64]
     freed: NDArray[np.int64]
+    made: NDArray[np.int64]  # per firing of a channel's producer: 1 if it makes a token for the channel
     route_port: NDArray[np.int64]
     cycle_ps: int
     max_burst_bytes: int
@@ -94,12 +96,13 @@ def lower_program(program: Program, chip: Chip) -> Tables:
     """Lower ``program`` onto ``chip``; routes come from the chip's topology."""
     topology = build_topology(chip)
     actors, channels, cycle_ps = program.actors, program.channels, chip.cycle_ps
-    durations, tokens, uses = _TablePool(1), _TablePool(1), _TablePool(2)
+    durations, tokens, uses, made = _TablePool(1), _TablePool(1), _TablePool(2), _TablePool(1)
     for actor in actors:
         durations.add(actor.durations_ps)
     for channel in channels:
         tokens.add(channel.token_bytes)
         uses.add(channel.need, channel.freed)
+        made.add(tuple(map(int, firings_with_token(program, channel))))
     sites = [(actors[c.producer].site, actors[c.consumer].site) for c in channels]
     routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
     route_ends = list(accumulate((len(route) for route in routes), initial=0))
@@ -127,6 +130,7 @@ def lower_program(program: Program, chip: Chip) -> Tables:
                     c.n_tokens,
                     tokens.starts[i],
                     uses.starts[i],
+                    made.starts[i],
                     route_ends[i],
                     route_ends[i + 1],
                     topology.latency_cycles(*reversed(site_pair)) * cycle_ps,
@@ -145,6 +149,7 @@ def lower_program(program: Program, chip: Chip) -> Tables:
         token_bytes=tokens.columns[0],
         need=uses.columns[0],
         freed=uses.columns[1],
+        made=made.columns[0],
         route_port=_array(port for route in routes for port in route),
         cycle_ps=cycle_ps,
         max_burst_bytes=chip.cluster.dma.max_burst_bytes,

@@ -11,6 +11,14 @@ from emulator.program.dataflow import Channel, Program
 from traces.schema import ActorKind
 
 
+def firings_with_token(program: Program, channel: Channel) -> list[bool]:
+    """Tell for every firing of the channel's producer whether it makes a token for the channel."""
+    makes = [False] * program.actors[channel.producer].n_firings
+    for firing in channel.tokens:
+        makes[firing] = True
+    return makes
+
+
 class TokenGame:
     """The state of one play; ``unbounded`` channels have room for any number of tokens."""
 
@@ -24,6 +32,7 @@ class TokenGame:
         self.most_held = [0] * len(program.channels)
         self._targets = [n_images * actor.n_firings for actor in program.actors]
         self._unbounded = unbounded
+        self._makes = [firings_with_token(program, channel) for channel in program.channels]
 
     @property
     def finished(self) -> bool:
@@ -44,8 +53,11 @@ class TokenGame:
 
     def missing_room(self, actor_id: int) -> Channel | None:
         """Return the first channel on which the actor's next firing would find no room for its token."""
+        phase = self.fired[actor_id] % self.program.actors[actor_id].n_firings
         for channel in self.out_of[actor_id]:
             i = channel.channel_id
+            if not self._makes[i][phase]:
+                continue
             room = channel.capacity + self.program.output_slots
             if i not in self._unbounded and self.pushed[i] - self.freed[i] >= room:
                 return channel
@@ -65,6 +77,8 @@ class TokenGame:
             self.freed[channel.channel_id] = image * channel.n_tokens + channel.freed[phase]
         for channel in self.out_of[actor_id]:
             i = channel.channel_id
+            if not self._makes[i][phase]:
+                continue
             self.pushed[i] += 1
             self.most_held[i] = max(self.most_held[i], self.pushed[i] - self.freed[i])
 

@@ -130,7 +130,7 @@ def find_obstacle(t: Tables, s: State, actor: int) -> int:
             return CAUSE_INPUT
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
-        if s.channels[channel].slots_used >= t.output_slots:
+        if t.made[t.channels[channel].made_start + phase] and s.channels[channel].slots_used >= t.output_slots:
             state.cause_channel = channel
             return CAUSE_ROOM
     if s.held[static.site, static.resource]:
@@ -319,6 +319,8 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
                 emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
+        if not t.made[t.channels[channel].made_start + phase]:
+            continue
         output = s.channels[channel]
         s.ready_ps[channel, output.made % t.output_slots] = now
         output.made += 1

@@ -132,7 +132,7 @@ class ReferenceEngine:
             if channel.arrived < image * channel.spec.n_tokens + channel.spec.need[phase]:
                 return Cause.INPUT, channel.spec.channel_id
         for channel in actor.out_of:
-            if len(channel.buffered) >= self._slots:
+            if phase in channel.spec.tokens and len(channel.buffered) >= self._slots:
                 return Cause.ROOM, channel.spec.channel_id
         if (actor.spec.site, actor.spec.resource) in self._held:
             return Cause.RESOURCE, -1
@@ -169,6 +169,8 @@ class ReferenceEngine:
             elif freed:
                 self._credit(channel, freed, now)
         for channel in actor.out_of:
+            if phase not in channel.spec.tokens:
+                continue
             channel.buffered.append(now)
             channel.unsent += 1
             self._credit(channel, 0, now)

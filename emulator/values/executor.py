@@ -10,10 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.network.geometry import Span, input_channels
 from emulator.parallel.comm import Comm
 from emulator.program.dataflow import Actor, Channel, Program
 from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
-from emulator.values.kernels import Array, Kernel, make_kernel
+from emulator.values.kernels import Array, Kernel, convolution_padding, make_kernel
+from emulator.values.operands import Inlet, Outlet, carried_map, carries_sums, made_columns
 from emulator.values.weights import ActorWeights
 from traces.schema import ActorKind
 
@@ -52,6 +54,12 @@ class ValueExecutor:
         owners = _owners(program, owner_of_site)
         self._actors = [actor for actor in program.actors if owners[actor.actor_id] == comm.rank]
         self._into, self._out_of = program.channels_into(), program.channels_out_of()
+        self._inlets = {actor.actor_id: self._make_inlets(actor) for actor in self._actors}
+        self._outlets = {
+            channel.channel_id: Outlet(program, channel)
+            for actor in self._actors
+            for channel in self._out_of[actor.actor_id]
+        }
         self._kernels: dict[int, Kernel] = {
             actor.actor_id: make_kernel(actor, program.layers, held.get(actor.actor_id))
             for actor in self._actors
@@ -118,21 +126,26 @@ class ValueExecutor:
             else pieces.pop(channel.channel_id)
             for channel in into
         ]
-        if actor.kind is ActorKind.REDUCE:
+        inlets = self._inlets[actor.actor_id]
+        if not inlets:  # partial sums
             return arrays
-        operands: dict[int, list[Array]] = {}
-        for channel, array in zip(into, arrays, strict=True):
-            operands.setdefault(channel.operand, []).append(array)
-        return [
-            pieces_of[0] if len(pieces_of) == 1 else np.concatenate(pieces_of, axis=2)
-            for _, pieces_of in sorted(operands.items())
-        ]
+        return [inlet.put_together([arrays[i] for i in places]) for inlet, places in inlets]
+
+    def _make_inlets(self, actor: Actor) -> list[tuple[Inlet, list[int]]]:
+        """Return, per operand, what puts it together and which of the actor's channels bring its pieces."""
+        into = self._into[actor.actor_id]
+        if actor.kind is ActorKind.REDUCE:
+            return []
+        inlets = []
+        for operand in sorted({channel.operand for channel in into}):
+            places = [i for i, channel in enumerate(into) if channel.operand == operand]
+            inlets.append((_make_inlet(self._program, actor, [into[i] for i in places]), places))
+        return inlets
 
     def _distribute(self, actor: Actor, result: Array, image: int, pieces: dict[int, Array]) -> None:
         """Hand each outgoing channel the part of the result that it carries."""
-        first = actor.columns.start
         for channel in self._out_of[actor.actor_id]:
-            part = result[..., channel.carries.start - first : channel.carries.end - first]
+            part = self._outlets[channel.channel_id].take(result)
             if channel.channel_id in self._remote:
                 self._exchange.send(channel.channel_id, image, part)
             else:
@@ -154,8 +167,21 @@ def _owners(program: Program, owner_of_site: Sequence[int]) -> dict[int, int]:
 
 def _traveling_array(program: Program, channel: Channel) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Return shape and dtype of what a channel carries for one image."""
-    producer = program.actors[channel.producer]
-    output = program.input if producer.layer_id < 0 else program.layers[producer.layer_id].output
-    if producer.is_root:
-        return (output.height, output.width, len(channel.carries)), np.dtype(output.quantization.dtype)
-    return (output.height * output.width, len(channel.carries)), np.dtype(np.int32)
+    producer, carried = program.actors[channel.producer], carried_map(program, channel)
+    n_columns = len(made_columns(producer, channel.tokens))
+    if not carries_sums(producer):
+        return (carried.height, n_columns, len(channel.carries)), np.dtype(carried.quantization.dtype)
+    n_groups = -(-n_columns // program.layers[producer.layer_id].pixels_per_mvm)
+    return (carried.height * n_groups, len(channel.carries)), np.dtype(np.int32)
+
+
+def _make_inlet(program: Program, actor: Actor, channels: Sequence[Channel]) -> Inlet:
+    """Return what puts together the operand that ``channels`` bring."""
+    source = carried_map(program, channels[0])
+    if actor.kind is ActorKind.MVM:
+        layer = program.layers[actor.layer_id]
+        needed = input_channels(actor.rows, source.channels)
+        return Inlet(program, channels, needed, padding=convolution_padding(layer))
+    is_elementwise = actor.kind in (ActorKind.ADD, ActorKind.RELU, ActorKind.STORE)
+    columns = made_columns(actor) if is_elementwise else None
+    return Inlet(program, channels, Span(0, source.channels), columns=columns)

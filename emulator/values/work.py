@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.network.geometry import kernel_runs
+from emulator.network.geometry import kernel_runs, unrolled
 from emulator.program.dataflow import Actor, Program
 from traces.schema import ActorKind
 
@@ -31,15 +31,18 @@ def estimate_work(program: Program) -> NDArray[np.int64]:
 
 def _actor_work(program: Program, actor: Actor, n_operands: int) -> int:
     layer = program.layers[actor.layer_id]
-    n_pixels = layer.output.height * layer.output.width
+    n_pixels = layer.output.height * sum(actor.tiling.widths(actor.share))
     n_columns = len(actor.columns)
+    if actor.kind is ActorKind.STORE:
+        return 0
     if actor.kind is ActorKind.MVM:
         assert layer.window is not None
         n_rows = len(actor.rows)
-        n_runs = sum(1 for _ in kernel_runs(actor.rows, layer.window, layer.inputs[0].channels))
+        window = unrolled(layer.window, layer.pixels_per_mvm)
+        n_runs = sum(1 for _ in kernel_runs(actor.rows, window, layer.inputs[0].channels))
         gathering = n_runs * _PS_PER_RUN + n_rows * _PS_PER_GATHERED_INPUT
         computing = n_rows * n_columns * _PS_PER_MAC + n_columns * _PS_PER_PARTIAL_SUM
-        return n_pixels * (gathering + computing) + n_rows * n_columns * _PS_PER_CELL
+        return actor.n_jobs * (gathering + computing) + n_rows * n_columns * _PS_PER_CELL
     if actor.kind is ActorKind.REDUCE:
         return n_pixels * n_columns * (n_operands + 2 * actor.is_root) * _PS_PER_PARTIAL_SUM
     if layer.window is None:

@@ -66,12 +66,32 @@ def test_paths_are_relative_to_the_run_file(run_file: tuple[Path, dict[str, Any]
     assert config.resolve(config.inputs.path) == path.parent / "images"
 
 
-def test_a_policy_with_an_impossible_fan_in_is_refused(tmp_path: Path) -> None:
+def test_a_policy_with_impossible_choices_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
-    path.write_text("{kind: naive, tile_width: 1, reduction_fan_in: 1, residuals: hbm, placement: contiguous}")
+    text = (CONFIGS / "policies/naive.yaml").read_text()
+    text = text.replace("{fan_in: 4}", "{fan_in: 1}").replace("residual: consumer_l1", "residual: attic")
+    path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_policy(path)
     assert str(caught.value).splitlines() == [
-        f"{path}: reduction_fan_in: expected a number of at least 2, got 1",
-        f"{path}: residuals: expected 'consumer_l1', got 'hbm'",
+        f"{path}: reduction.fan_in: expected a number of at least 2, got 1",
+        f"{path}: residual: expected 'consumer_l1', 'spare' or 'hbm', got 'attic'",
     ]
+
+
+def test_a_policy_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("kind: naive\n")
+    with pytest.raises(ConfigError, match="kind: expected one of manual, optimize, got 'naive'"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "message"),
+    [("{}", "expected either fan_in or stages"), ("{stages: [2]}", "stages must end with one addition")],
+)
+def test_a_reduction_needs_one_shape_that_ends_in_a_root(tmp_path: Path, reduction: str, message: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text((CONFIGS / "policies/naive.yaml").read_text().replace("{fan_in: 4}", reduction))
+    with pytest.raises(ConfigError, match=message):
+        load_policy(path)

@@ -8,7 +8,7 @@ from support.networks import a_chip, a_small_workload
 from emulator.chip.load import load_chip
 from emulator.errors import MappingError
 from emulator.mapping.mapping import InfeasibleError, Mapping
-from emulator.mapping.naive import map_network
+from emulator.mapping.place import map_network
 from emulator.mapping.policy import load_policy
 from emulator.network.graph import FeatureMap, Layer, Network, Op, Quantization, Weights, Window
 
@@ -60,7 +60,7 @@ def mapping() -> Mapping:
 def test_resnet18_takes_the_201_crossbars_of_the_publication(mapping: Mapping) -> None:
     assert mapping.network.total_macs == 2_369_245_184
     assert sum(len(layer.blocks) for layer in mapping.layers) == 201
-    digital = [layer for layer in mapping.layers if layer.cluster is not None]
+    digital = [layer for layer in mapping.layers if layer.workers]
     assert len(digital) == 10  # two pools and eight residual additions
     assert mapping.n_clusters_used == 211
 

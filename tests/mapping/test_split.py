@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.mapping.split import balanced_spans, reduction_tree
+from emulator.mapping.split import balanced_spans, reduction_stages, reduction_tree
 
 
 @given(total=st.integers(1, 10_000), limit=st.integers(1, 600))
@@ -26,7 +26,7 @@ def test_a_3x3_convolution_over_128_channels_takes_five_row_blocks_of_256() -> N
 
 @given(n_leaves=st.integers(1, 200), fan_in=st.integers(2, 9))
 def test_a_tree_adds_every_leaf_once_within_its_fan_in_on_distinct_hosts(n_leaves: int, fan_in: int) -> None:
-    tree = reduction_tree(n_leaves, fan_in)
+    tree = reduction_tree(n_leaves, reduction_stages(n_leaves, fan_in))
     assert sorted(leaf for node in tree for leaf in node.leaves) == list(range(n_leaves))
     assert sorted(i for node in tree for i in node.nodes) == list(range(len(tree) - 1))
     assert all(i < index for index, node in enumerate(tree) for i in node.nodes)
@@ -42,9 +42,9 @@ def test_a_tree_is_as_shallow_as_its_fan_in_allows(n_leaves: int, fan_in: int) -
     while reach < n_leaves:
         reach *= fan_in
         depth += 1
-    assert reduction_tree(n_leaves, fan_in)[-1].stage == depth
+    assert reduction_tree(n_leaves, reduction_stages(n_leaves, fan_in))[-1].stage == depth
 
 
 def test_a_single_leaf_still_has_a_root_to_requantise_its_sum() -> None:
-    (root,) = reduction_tree(1, 4)
+    (root,) = reduction_tree(1, reduction_stages(1, 4))
     assert (root.leaves, root.host, root.stage) == ((0,), 0, 1)

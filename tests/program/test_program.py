@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from support.networks import a_chip, a_small_workload, networks
+from support.networks import a_chip, a_policy, a_small_workload, networks
 from support.programs import actor, chain, edge, program_of
 
 from emulator.errors import ProgramError
 from emulator.mapping.mapping import InfeasibleError
-from emulator.mapping.naive import map_network
-from emulator.mapping.policy import Policy
+from emulator.mapping.place import map_network
 from emulator.network.graph import Network
 from emulator.program.build import build_program
 from emulator.program.check import check_l1, check_program, l1_terms
@@ -20,7 +19,7 @@ from emulator.program.transport import program_from_bytes, program_hash, program
 from traces.schema import ActorKind
 
 CHIP = a_chip(rows=16, columns=8, fan_outs=(4, 4, 8))
-NAIVE = Policy(kind="naive", tile_width=1, reduction_fan_in=3, residuals="consumer_l1", placement="contiguous")
+NAIVE = a_policy()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +83,9 @@ def test_a_deadlock_is_found_and_described() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"token_bytes": (64,) * 3}, "3 tokens per image, but 4 firings make them"),
+        ({"token_bytes": (64,) * 3}, "4 tokens per image, but 3 sizes"),
+        ({"tokens": (0, 2, 1, 3)}, "tokens must be firings 0 to 3 in order"),
+        ({"tokens": (1, 2, 3, 4)}, "tokens must be firings 0 to 3 in order"),
         ({"need": (1, 2, 3)}, "3 entries in need, 4 firings"),
         ({"need": (1, 2, 3, 3)}, "need must rise to 4"),
         ({"freed": (1, 0, 3, 4)}, "freed must rise to 4"),

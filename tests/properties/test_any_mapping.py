@@ -4,22 +4,23 @@ import numpy as np
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from support.emulations import all_rows, emulate_on_ranks
-from support.networks import chips, networks, policies
+from support.networks import a_chip, cases, networks, policies
 
 from emulator.chip.spec import Chip
 from emulator.emulation import Workload
 from emulator.mapping.mapping import InfeasibleError
-from emulator.mapping.naive import map_network
-from emulator.mapping.policy import Policy
+from emulator.mapping.place import map_network
+from emulator.mapping.policy import ManualPolicy
 from emulator.network.graph import Network
 from emulator.network.reference import run_reference
 from emulator.program.build import build_program
 from emulator.timing.reference_engine import ReferenceEngine
+from emulator.values.work import estimate_work
 
 N_IMAGES = 3
 
 
-def workload_of(network: Network, chip: Chip, policy: Policy, seed: int) -> Workload:
+def workload_of(network: Network, chip: Chip, policy: ManualPolicy, seed: int) -> Workload:
     mapping = map_network(network, chip, policy)
     image = network.feature_maps[network.input]
     info = np.iinfo(image.quantization.dtype)
@@ -29,12 +30,13 @@ def workload_of(network: Network, chip: Chip, policy: Policy, seed: int) -> Work
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(network=networks(), chip=chips(), policy=policies(), n_ranks=st.integers(1, 4), seed=st.integers(0, 999))
+@given(case=cases(), n_ranks=st.integers(1, 4), seed=st.integers(0, 999))
 def test_values_and_times_are_right_on_any_number_of_ranks(
-    network: Network, chip: Chip, policy: Policy, n_ranks: int, seed: int
+    case: tuple[Network, Chip, ManualPolicy], n_ranks: int, seed: int
 ) -> None:
+    network, chip, _ = case
     try:
-        workload = workload_of(network, chip, policy, seed)
+        workload = workload_of(*case, seed)
     except InfeasibleError as error:
         gaps = [shortage.gap for shortage in error.shortages]
         event("does not fit")
@@ -43,7 +45,7 @@ def test_values_and_times_are_right_on_any_number_of_ranks(
     if gaps:
         assert min(gaps) > 0
         return
-    n_ranks = min(n_ranks, workload.mapping.n_clusters_used)
+    n_ranks = min(n_ranks, np.count_nonzero(estimate_work(workload.program)))
     results = emulate_on_ranks(workload, n_ranks)
     outputs = {image: values for _, sink in results for image, values in sink.outputs.items()}
     for image in range(N_IMAGES):
@@ -56,13 +58,11 @@ def test_values_and_times_are_right_on_any_number_of_ranks(
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(network=networks(), policy=policies())
-def test_checksums_do_not_depend_on_ranks(network: Network, policy: Policy) -> None:
-    from support.networks import a_chip
-
-    chip = a_chip(rows=16, columns=4, fan_outs=(8, 32))
-    workload = workload_of(network, chip, policy, seed=1)
-    counts = range(1, min(5, workload.mapping.n_clusters_used + 1))
+@given(data=st.data())
+def test_checksums_do_not_depend_on_ranks(data: st.DataObject) -> None:
+    network, chip = data.draw(networks()), a_chip(rows=16, columns=16, fan_outs=(8, 32))
+    workload = workload_of(network, chip, data.draw(policies(network, chip)), seed=1)
+    counts = range(1, min(5, np.count_nonzero(estimate_work(workload.program)) + 1))
     checksums = [all_rows(emulate_on_ranks(workload, n), "checksums") for n in counts]
     assert checksums[0]
     assert all(each == checksums[0] for each in checksums)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from emulator.chip.spec import Chip
 from emulator.emulation import Workload
-from emulator.mapping.naive import map_network
-from emulator.mapping.policy import Policy
+from emulator.mapping.place import map_network
+from emulator.mapping.policy import ManualPolicy
 from emulator.network.graph import FeatureMap, Layer, Network, Op, Quantization, Weights, Window
 from emulator.program.build import build_program
 
@@ -170,19 +170,64 @@ def chips(draw: st.DrawFn) -> Chip:
     return a_chip(rows=draw(st.integers(4, 40)), columns=draw(st.integers(2, 16)), fan_outs=fan_outs)
 
 
+def a_policy(**choices: object) -> ManualPolicy:
+    """Return the naive policy with some choices replaced."""
+    naive: dict[str, object] = {
+        "kind": "manual",
+        "copies": 1,
+        "tile_width": 1,
+        "pixels_per_mvm": 1,
+        "reduction": {"fan_in": 3},
+        "residual": "consumer_l1",
+        "spare_clusters": 0,
+        "placement": "contiguous",
+        "layers": {},
+    }
+    return ManualPolicy.model_validate(naive | choices)
+
+
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    """Draw a naive policy."""
-    return Policy(
-        kind="naive",
+def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
+    """Draw a policy with its own choices for every layer of a network."""
+    layers: dict[str, object] = {}
+    for i, layer in enumerate(network.layers):
+        output = network.feature_maps[layer.output]
+        most_pixels = min(3, output.width, max(1, chip.cluster.ima.columns // output.channels))
+        n_pixels = draw(st.integers(1, most_pixels)) if layer.weights is not None else 1
+        tile_width = min(output.width, n_pixels * draw(st.integers(1, 3)))
+        tile_width -= tile_width % n_pixels
+        n_tiles = -(-output.width // tile_width)
+        choice: dict[str, object] = {
+            "tile_width": tile_width,
+            "pixels_per_mvm": n_pixels,
+            "copies": draw(st.integers(1, min(4, n_tiles))),
+            "residual": draw(st.sampled_from(["consumer_l1", "spare", "hbm"])),
+            "reduction": draw(
+                st.one_of(
+                    st.fixed_dictionaries({"fan_in": st.integers(2, 5), "clusters": st.integers(0, 3)}),
+                    st.fixed_dictionaries({"stages": st.sampled_from([[1], [3, 1], [4, 2, 1]])}),
+                )
+            ),
+        }
+        if i and draw(st.booleans()):
+            choice["guest_of"] = network.layers[draw(st.integers(0, i - 1))].name
+        layers[layer.name] = choice
+    return a_policy(
         tile_width=draw(st.integers(1, 4)),
-        reduction_fan_in=draw(st.integers(2, 5)),
-        residuals="consumer_l1",
-        placement="contiguous",
+        spare_clusters=draw(st.integers(1, 3)),
+        placement=draw(st.sampled_from(["contiguous", "contiguous", "aligned"])),
+        layers=layers,
     )
 
 
-def a_small_workload(chip: Chip, n_images: int) -> Workload:
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Network, Chip, ManualPolicy]:
+    """Draw a network, a chip and a policy for them."""
+    network, chip = draw(networks()), draw(chips())
+    return network, chip, draw(policies(network, chip))
+
+
+def a_small_workload(chip: Chip, n_images: int, policy: ManualPolicy | None = None) -> Workload:
     """Return a residual network with splits in rows and columns, mapped and built, with random images."""
     image = FeatureMap("image", 12, 12, 3, Quantization(0.02, 3, "uint8"))
     seeds = count(11)
@@ -192,7 +237,6 @@ def a_small_workload(chip: Chip, n_images: int) -> Workload:
     maker.add(stem, maker.conv(inner, 8, Window(3, 3, 1, 1, 1, 1, 1, 1)))
     maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2))
     maker.fully_connected(maker.latest, 10)
-    policy = Policy(kind="naive", tile_width=1, reduction_fan_in=3, residuals="consumer_l1", placement="contiguous")
-    mapping = map_network(maker.network(), chip, policy)
+    mapping = map_network(maker.network(), chip, policy or a_policy())
     images = np.random.default_rng(5).integers(0, 256, (n_images, *image.shape)).astype(np.uint8)
     return Workload(mapping, build_program(mapping), images)

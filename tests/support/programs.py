@@ -5,6 +5,7 @@ from dataclasses import replace
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Quantization
 from emulator.program.dataflow import Actor, Channel, Program
+from emulator.program.tiles import Share, Tiling
 from traces.schema import ActorKind, Resource
 
 PIXEL = FeatureMap("pixel", 1, 1, 1, Quantization(1.0, 0, "uint8"))
@@ -17,6 +18,8 @@ def actor(site: int, duration_ps: int, *, n_firings: int, resource: Resource = R
         kind=ActorKind.RELU,
         name=f"actor at {site}",
         layer_id=-1,
+        tiling=Tiling(n_firings, 1),
+        share=Share(),
         site=site,
         resource=resource,
         columns=Span(0, 1),
@@ -35,7 +38,8 @@ def actor(site: int, duration_ps: int, *, n_firings: int, resource: Resource = R
 def edge(producer: int, consumer: int, *, n_tokens: int, n_bytes: int, capacity: int) -> Channel:
     """Return a channel that hands over one token per firing on both ends."""
     steps = tuple(range(1, n_tokens + 1))
-    return Channel(-1, producer, consumer, 0, Span(0, 1), (n_bytes,) * n_tokens, steps, steps, capacity)
+    tokens = tuple(range(n_tokens))
+    return Channel(-1, producer, consumer, 0, Span(0, 1), tokens, (n_bytes,) * n_tokens, steps, steps, capacity)
 
 
 def program_of(n_clusters: int, actors: list[Actor], channels: list[Channel]) -> Program:

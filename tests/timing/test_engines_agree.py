@@ -35,7 +35,9 @@ def channels(draw: st.DrawFn, producer: int, consumer: int, n_tokens: int, n_fir
     window = max(n - f for n, f in zip(need, [0, *freed[:-1]], strict=True))
     capacity = max(1, window) + draw(st.integers(0, 3))
     sizes = tuple(draw(st.integers(1, 6000)) for _ in range(n_tokens))
-    return Channel(-1, producer, consumer, 0, Span(0, 1), sizes, tuple(need), tuple(freed), capacity)
+    return Channel(
+        -1, producer, consumer, 0, Span(0, 1), tuple(range(len(sizes))), sizes, tuple(need), tuple(freed), capacity
+    )
 
 
 @st.composite

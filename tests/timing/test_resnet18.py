@@ -9,7 +9,7 @@ from support.records import MemorySink
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
-from emulator.mapping.naive import map_network
+from emulator.mapping.place import map_network
 from emulator.mapping.policy import load_policy
 from emulator.network.onnx_import import import_onnx
 from emulator.network.quantize import quantize_onnx

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from emulator.network.geometry import Span, input_channels
 from emulator.network.graph import FeatureMap, Op, Quantization, Window
 from emulator.program.dataflow import Actor, ProgramLayer
-from emulator.values.kernels import gather_rows, make_kernel
+from emulator.program.tiles import Share, Tiling
+from emulator.values.kernels import convolution_padding, gather_rows, make_kernel
 from emulator.values.weights import ActorWeights
 from traces.schema import ActorKind, Resource
 
@@ -17,16 +18,16 @@ NOTHING = np.empty(0)
 
 def an_mvm(rows: Span, columns: Span) -> Actor:
     return Actor(
-        actor_id=0, kind=ActorKind.MVM, name="block", layer_id=0, site=0, resource=Resource.IMA, columns=columns,
-        rows=rows, row_block=0, column_block=0, stage=0, durations_ps=(1,), n_jobs=1, core_cycles=0, is_root=False,
-        output_token_bytes=1,
+        actor_id=0, kind=ActorKind.MVM, name="block", layer_id=0, tiling=Tiling(1, 1), share=Share(), site=0,
+        resource=Resource.IMA, columns=columns, rows=rows, row_block=0, column_block=0, stage=0, durations_ps=(1,),
+        n_jobs=1, core_cycles=0, is_root=False, output_token_bytes=1,
     )  # fmt: skip
 
 
 def a_layer(window: Window, shape: tuple[int, int, int], zero_point: int, dtype: str) -> ProgramLayer:
     source = FeatureMap("x", *shape, Quantization(1.0, zero_point, dtype))
     out = FeatureMap("y", *window.output_size(*shape[:2]), 4, Quantization(1.0, 0, "uint8"))
-    return ProgramLayer("layer", Op.CONV, window, (source,), out, 0, 1)
+    return ProgramLayer("layer", Op.CONV, window, (source,), out, 1, 0, 1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -44,7 +45,9 @@ def test_a_block_reads_its_rows_of_the_padded_window(data: st.DataObject) -> Non
     ifm = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     channels = input_channels(rows, shape[2])
     gathered = np.empty((layer.output.height, layer.output.width, len(rows)), np.float32)
-    gather_rows(ifm[..., channels.start : channels.end], an_mvm(rows, Span(0, 4)), layer, gathered)
+    padded = np.pad(ifm, (*convolution_padding(layer), (0, 0)), constant_values=9)
+    read = np.ascontiguousarray(padded[..., channels.start : channels.end])
+    gather_rows(read, an_mvm(rows, Span(0, 4)), layer, slice(None), gathered)
     for y in range(layer.output.height):
         for x in range(layer.output.width):
             for i, row in enumerate(range(rows.start, rows.end)):
