@@ -1,6 +1,6 @@
 """Read YAML files strictly: what is wrong is said once, with file, key path, what was expected and what came."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,18 +20,30 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=1)
 
 
-def load_model(path: Path, model: type[Model], what: str) -> Model:
+def load_model(path: Path, model: type[Model], what: str, overrides: Mapping[str, Any] | None = None) -> Model:
     """Read ``path`` as a ``model``.
 
     Args:
         path: the YAML file.
         model: the pydantic model that it must match.
         what: what the file should be, in words, for messages ("a chip").
+        overrides: values that replace the file's, by dotted key (see ``replace_keys``).
 
     Raises:
-        ConfigError: the file is missing, malformed, or does not match; lists every problem.
+        ConfigError: the file is missing, malformed, or does not match; lists every problem. Or it has no key that an
+            override would replace.
     """
-    data = read_yaml(path, what)
+    return validate_data(path, replace_keys(path, read_yaml(path, what), overrides or {}), model, what)
+
+
+def validate_data(path: Path, data: object, model: type[Model], what: str) -> Model:
+    """Check what stood in ``path`` (as it came, or with keys replaced) as a ``model``.
+
+    Raises:
+        ConfigError: the data do not match; lists every problem.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping with {what}, got {_kind(data)}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -39,29 +51,80 @@ def load_model(path: Path, model: type[Model], what: str) -> Model:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from None
 
 
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML mapping whose keys do not repeat.
+def replace_keys(path: Path, data: object, overrides: Mapping[str, Any]) -> object:
+    """Return ``data`` with values replaced; nothing is changed in place.
+
+    Args:
+        path: where the data stood, for messages.
+        data: what ``read_yaml`` gave.
+        overrides: new values by dotted key, such as ``hbm.width`` or ``topology.levels.0.width``. The key must be
+            there; a key of the file that itself holds dots is found, too.
 
     Raises:
-        ConfigError: the file is missing, unreadable, malformed or no mapping.
+        ConfigError: a key is not there; names it and the keys that are.
     """
+    for key, value in overrides.items():
+        data = _replace(path, data, key, value, done="")
+    return data
+
+
+def effective_text(path: Path, what: str, overrides: Mapping[str, Any]) -> str:
+    """Return the text of a file as if it held ``overrides``: as it stands if there are none, else without comments.
+
+    Raises:
+        ConfigError: as ``read_yaml`` and ``replace_keys``.
+    """
+    if not overrides:
+        return _read_text(path, what)
+    return yaml.safe_dump(replace_keys(path, read_yaml(path, what), overrides), sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path, what: str) -> object:
+    """Read a YAML file in which no mapping's key repeats.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or malformed.
+    """
+    text = _read_text(path, what)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; expected a YAML file with {what}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        data = yaml.load(text, _StrictLoader)  # noqa: S506 (a safe loader, with a check added)
+        return yaml.load(text, _StrictLoader)  # noqa: S506 (a safe loader, with a check added)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
         raise ConfigError(f"{path}: malformed YAML at {where}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: malformed YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected a mapping with {what}, got {_kind(data)}")
-    return data
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected a YAML file with {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+
+
+def _replace(path: Path, data: object, key: str, value: object, *, done: str) -> object:
+    """Replace ``key`` below ``data``, which stands at ``done`` in the file."""
+    items: dict[str, Any] = {}
+    if isinstance(data, dict):
+        items = {str(name): name for name in data}
+    elif isinstance(data, list):
+        items = {str(index): index for index in range(len(data))}
+    steps = key.split(".")
+    heads = (".".join(steps[:n_steps]) for n_steps in range(len(steps), 0, -1))  # a name may hold dots: longest first
+    head = next((head for head in heads if head in items), None)
+    if head is None:
+        whole = f"{done}.{key}" if done else key
+        there = f"known keys: {', '.join(items)}" if items else f"there is {_kind(data)}, which has no keys"
+        raise ConfigError(f"{path}: {whole}: unknown key; {done or 'the file'}: {there}")
+    rest = key[len(head) + 1 :]
+    if rest:
+        value = _replace(path, data[items[head]], rest, value, done=f"{done}.{head}" if done else head)  # type: ignore[index]
+    if isinstance(data, list):
+        return [*data[: items[head]], value, *data[items[head] + 1 :]]
+    return {**data, items[head]: value}  # type: ignore[dict-item]
 
 
 class _StrictLoader(yaml.SafeLoader):

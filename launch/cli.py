@@ -1,4 +1,4 @@
-"""The command line: ``aimc run``, ``report``, ``digest``, ``verify`` and ``map``."""
+"""The command line: ``aimc run``, ``study``, ``report``, ``digest``, ``verify`` and ``map``."""
 
 import argparse
 import json
@@ -20,6 +20,33 @@ _EXAMPLES = """examples:
   aimc report runs/first --json | jq .images_per_second
   aimc verify runs/first                                          compare the values with onnxruntime
   aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
+  aimc study configs/studies/tiny.yaml -n 2 -o runs/tiny          many runs; again: only what has changed
+"""
+
+_STUDY_TEXT = """Run the timing plane of every case of a study file.
+
+Cases that are done and have not changed since are not run again, so an interrupted study goes on where it stopped.
+Every case leaves its trace and a report.json in DIR/CASE; results do not depend on the number of ranks."""
+
+_STUDY_EXAMPLES = """a study file:
+  name: paper
+  cases:                                      # each needs a name and a run file, relative to the study file
+    - {name: naive, run: ../runs/resnet18-naive.yaml}
+    - name: slow memory
+      run: ../runs/resnet18-naive.yaml
+      chip: {hbm.width: 16 B/cycle, topology.levels.0.width: 32 B/cycle}    # keys of the chip file to replace
+      policy: {tile_width: 2}                                               # keys of the policy file to replace
+      count: 4                                                              # images
+  sweeps:                                     # one case per value, named NAME@VALUE
+    - name: sync
+      run: ../runs/resnet18-naive.yaml
+      vary: chip.cluster.synchronization
+      values: [0 cycles, 100 cycles, 400 cycles]
+
+examples:
+  aimc study configs/studies/tiny.yaml -n 2   into runs/tiny
+  aimc study configs/studies/tiny.yaml --json | jq '.[] | {case, relative}'
+  aimc report runs/tiny/sync@400-cycles       any case is a run of its own
 """
 
 
@@ -65,8 +92,23 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[common], help="emulate a run file")
     _add_run_arguments(run)
-    run.add_argument("-n", "--ranks", type=_positive, default=1, help="MPI ranks to start on this machine (default: 1)")
+    _add_ranks_argument(run)
     run.set_defaults(command=_run)
+
+    study = commands.add_parser(
+        "study",
+        parents=[common],
+        help="run the cases of a study file that are not done yet, and compare them",
+        description=_STUDY_TEXT,
+        epilog=_STUDY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    study.add_argument("study", type=Path, metavar="STUDY", help="study file, such as configs/studies/tiny.yaml")
+    study.add_argument("-o", "--output", type=Path, metavar="DIR", help="new or old folder (default: runs/NAME)")
+    study.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    study.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
+    _add_ranks_argument(study)
+    study.set_defaults(command=_study)
 
     report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
     _add_trace_argument(report)
@@ -85,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     mapping = commands.add_parser("map", parents=[common], help="map a run file's network without running it")
     mapping.add_argument("config", type=Path, metavar="CONFIG", help="run file")
     mapping.add_argument("--json", action="store_true", help="print JSON instead of text")
+    mapping.add_argument("--explain", action="store_true", help="show what each layer got and the expected bottleneck")
+    mapping.add_argument("--save", type=Path, metavar="YAML", help="write the mapping as a policy file")
     mapping.set_defaults(command=_map)
     return parser
 
@@ -95,6 +139,11 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
     parser.add_argument("--seed", type=_seed, help="replace the run file's seed")
     parser.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
+
+
+def _add_ranks_argument(parser: argparse.ArgumentParser) -> None:
+    about = "MPI ranks to start on this machine (default: 1)"
+    parser.add_argument("-n", "--ranks", type=_positive, default=1, help=about)
 
 
 def _add_trace_argument(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +194,25 @@ def _run_here(options: argparse.Namespace) -> int:
     return run_on_rank(connect(), run_options)
 
 
+def _study(options: argparse.Namespace) -> int:
+    if options.ranks > 1:
+        arguments = ["study", str(options.study)]
+        arguments += ["-o", str(options.output)] if options.output else []
+        arguments += [f"--{flag}" for flag in ("json", "progress", "debug") if getattr(options, flag)]
+        return start_ranks(options.ranks, arguments, module="launch.cli")
+    from launch.rank import connect
+    from launch.study import StudyOptions, run_study
+
+    study_options = StudyOptions(
+        study=options.study,
+        output=options.output,
+        as_json=options.json,
+        progress=options.progress,
+        debug=options.debug,
+    )
+    return run_study(connect(), study_options)
+
+
 def _report(options: argparse.Namespace) -> int:
     from traces.plots.timeline import draw_timeline
     from traces.reader import Trace
@@ -184,11 +252,21 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _map(options: argparse.Namespace) -> int:
+    from launch.explain import explain, explanation_to_json, explanation_to_text
     from launch.mapping_table import mapping_to_json, mapping_to_text
-    from launch.prepare import map_only
+    from launch.prepare import map_only, mapping_text
+    from launch.progress import preparing
 
-    mapping = map_only(options.config)
-    print(json.dumps(mapping_to_json(mapping), indent=2) if options.json else mapping_to_text(mapping))
+    with preparing("mapping", shown=sys.stderr.isatty()) as on_candidate:
+        plan, program = map_only(options.config, on_candidate)
+    if options.save is not None:
+        options.save.write_text(mapping_text(plan), encoding="utf-8")
+    explanation = explain(plan, program) if options.explain else None
+    if options.json:
+        extra = {"explanation": explanation_to_json(explanation)} if explanation else {}
+        print(json.dumps(mapping_to_json(plan.mapping) | extra, indent=2))
+    else:
+        print(explanation_to_text(explanation) if explanation else mapping_to_text(plan.mapping))
     return 0
 
 

@@ -30,7 +30,7 @@ def make_header(prepared: Prepared, *, plane: Plane, n_ranks: int) -> Header:
         attributes={
             "program_hash": program_hash(program),
             "model_hash": prepared.model_hash,
-            "name": f"{prepared.network.name} on {chip.name}",
+            "name": f"{prepared.workload.mapping.network.name} on {chip.name}",
             "plane": str(plane),
             "engine": "compiled",
             "seed": prepared.config.seed,

@@ -64,15 +64,15 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def start_ranks(n_ranks: int, arguments: Sequence[str]) -> int:
-    """Run ``python -m emulator`` with ``arguments`` on ``n_ranks`` ranks and return the job's exit code.
+def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator") -> int:
+    """Run ``python -m MODULE`` with ``arguments`` on ``n_ranks`` ranks and return the job's exit code.
 
     Interrupts and terminations of this process go on to the job; nothing is left behind.
 
     Raises:
         ParallelError: there is no mpiexec.
     """
-    command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", "emulator", *arguments]
+    command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(  # noqa: S603 (the command is our own)
         command,
         env=rank_environment(n_ranks, dict(os.environ)),

@@ -1,13 +1,9 @@
 """A mapping for people and for programs."""
 
-import io
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from emulator.mapping.mapping import LayerMapping, Mapping
+from launch.tables import new_table, render
 
 
 def mapping_to_json(mapping: Mapping) -> dict[str, Any]:
@@ -41,12 +37,9 @@ def _layer_to_json(mapping: Mapping, mapped: LayerMapping) -> dict[str, Any]:
 def mapping_to_text(mapping: Mapping) -> str:
     """Return a mapping as a table."""
     summary = mapping_to_json(mapping)
-    table = Table(
-        title=f"{summary['network']} on {summary['chip']}: {summary['clusters_used']} of {summary['clusters_total']} "
-        f"clusters, {summary['crossbars_used']} crossbars",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
+    table = new_table(
+        f"{summary['network']} on {summary['chip']}: {summary['clusters_used']} of {summary['clusters_total']} "
+        f"clusters, {summary['crossbars_used']} crossbars"
     )
     for heading in ("layer", "operation", "output (h, w, c)"):
         table.add_column(heading)
@@ -64,8 +57,4 @@ def mapping_to_text(mapping: Mapping) -> str:
             f"{clusters[0]}..{clusters[-1]}" if len(clusters) > 1 else str(clusters[0]),
             f"{layer['cell_utilization']:.0%}" if has_crossbars else "-",
         )
-    console = Console(file=io.StringIO(), width=110, highlight=False)
-    console.print(table)
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return file.getvalue().rstrip()
+    return render(table)

@@ -13,23 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.chip.load import load_chip
-from emulator.config import InputsConfig, OnnxConfig, ResNetConfig, RunConfig, load_run_config
+from emulator.chip.spec import Chip
+from emulator.config import OnnxConfig, ResNetConfig, RunConfig, load_run_config
 from emulator.emulation import Workload
 from emulator.errors import InputError
-from emulator.mapping.mapping import Mapping
-from emulator.mapping.place import map_network
-from emulator.mapping.policy import ManualPolicy, load_policy
+from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
 from emulator.network.graph import Network
 from emulator.network.inputs import check_size, load_images
 from emulator.network.onnx_import import import_onnx, is_quantized
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, quantize_input
 from emulator.network.quantize import quantize_onnx
 from emulator.network.zoo import RESNET8, RESNET18, RESNET34, build_resnet, save_model
+from emulator.optimize.plan import Plan, plan_mapping
+from emulator.optimize.search import OnCandidate
 from emulator.program.build import build_program
+from emulator.program.dataflow import Program
 
 MODEL_NAME = "model.onnx"
 INPUTS_NAME = "inputs.npy"
-CONFIG_NAMES = {"run_file": "run.yaml", "chip_file": "chip.yaml", "policy_file": "policy.yaml"}
+CONFIG_NAMES = {
+    "run_file": "run.yaml",
+    "chip_file": "chip.yaml",
+    "policy_file": "policy.yaml",
+    "mapping_file": "mapping.yaml",
+}
 
 _SHAPES = {"resnet18": RESNET18, "resnet34": RESNET34, "resnet8": RESNET8}
 
@@ -41,24 +48,24 @@ class Prepared:
     Attributes:
         images: uint8, (n_images, height, width, channels).
         model_hash: SHA-256 of the quantised model's file.
-        texts: run, chip and policy file, by the names of the trace's attributes.
+        texts: run, chip and policy file, and the mapping as a policy file, by the names of the trace's attributes.
     """
 
     config: RunConfig
     workload: Workload
-    network: Network
     images: NDArray[np.uint8]
     model_hash: str
     texts: dict[str, str]
 
 
-def prepare_run(config_path: Path, folder: Path, seed: int | None) -> Prepared:
+def prepare_run(config_path: Path, folder: Path, seed: int | None, on_candidate: OnCandidate) -> Prepared:
     """Prepare a run and copy all that made it to ``folder``.
 
     Args:
         config_path: the run file.
         folder: an existing, empty output folder.
         seed: replaces the run file's seed if given.
+        on_candidate: hears of every candidate of a search for a mapping.
 
     Raises:
         EmulatorError: whatever is wrong with the run's files, its network or its mapping.
@@ -66,38 +73,75 @@ def prepare_run(config_path: Path, folder: Path, seed: int | None) -> Prepared:
     config = load_run_config(config_path)
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
-    images = _load_inputs(config, config.inputs)
+    chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))
+    images = load_inputs(config)
     model = folder / MODEL_NAME
-    _write_model(config, images, model)
-    network = _import(config, model)
-    check_size(images, network, config.resolve(config.inputs.path))
-    mapping = _map(config, network)
-    workload = Workload(mapping, build_program(mapping), quantize_input(network, images, preprocessing_of(config)))
+    write_model(config, images, model)
+    workload, mapping_text = make_workload(config, chip, policy, images, model, on_candidate)
     np.save(folder / INPUTS_NAME, images)
     paths = {"run_file": config_path, "chip_file": config.resolve(config.chip)}
     paths["policy_file"] = config.resolve(config.policy)
-    texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()}
+    texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()} | {"mapping_file": mapping_text}
     for key, text in texts.items():
         (folder / CONFIG_NAMES[key]).write_text(text, encoding="utf-8")
-    model_hash = hashlib.sha256(model.read_bytes()).hexdigest()
-    return Prepared(config, workload, network, images, model_hash, texts)
+    return Prepared(config, workload, images, hash_file(model), texts)
 
 
-def map_only(config_path: Path) -> Mapping:
+def make_workload(
+    config: RunConfig, chip: Chip, policy: Policy, images: NDArray[np.uint8], model: Path, on_candidate: OnCandidate
+) -> tuple[Workload, str]:
+    """Map a quantised network, build its program and quantise its input; depends on nothing but the arguments.
+
+    Args:
+        config: the run file; its chip, policy and inputs are not read.
+        chip: the chip to map to.
+        policy: how to map.
+        images: the run's images, as ``load_inputs`` gave them.
+        model: the run's quantised network, as ``write_model`` wrote it.
+        on_candidate: hears of every candidate of a search for a mapping.
+
+    Returns:
+        The workload, and its mapping as the text of a policy file.
+
+    Raises:
+        EmulatorError: the images do not fit the network, or the network does not fit the chip (``MappingError``).
+    """
+    network = _import(config, model)
+    check_size(images, network, config.resolve(config.inputs.path))
+    plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
+    pixels = quantize_input(network, images, preprocessing_of(config))
+    return Workload(plan.mapping, build_program(plan.mapping), pixels), mapping_text(plan)
+
+
+def mapping_text(plan: Plan) -> str:
+    """Return a mapping as the text of a policy file; says what it was found to reach."""
+    text = policy_to_yaml(plan.mapping.policy)
+    if plan.found is None:
+        return text
+    found = plan.found
+    return (
+        f"# Found among {found.n_evaluated} candidates for {plan.mapping.network.name} on {plan.mapping.chip.name}: "
+        f"{found.figures.images_per_second:,.1f} images/s over\n# {found.figures.n_images} images, "
+        f"{found.figures.steady_images_per_second:,.1f} in steady state; no mapping exceeds "
+        f"{found.bound.images_per_second:,.1f} in steady state.\n{text}"
+    )
+
+
+def map_only(config_path: Path, on_candidate: OnCandidate) -> tuple[Plan, Program]:
     """Map a run's network without running it.
 
     Raises:
         EmulatorError: whatever is wrong with the run's files, its network or its mapping.
     """
     config = load_run_config(config_path)
-    images = _load_inputs(config, config.inputs)
+    images = load_inputs(config)
+    chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))
     with TemporaryDirectory() as folder:
         model = Path(folder) / MODEL_NAME
-        _write_model(config, images, model)
+        write_model(config, images, model)
         network = _import(config, model)
-    mapping = _map(config, network)
-    build_program(mapping)  # checks that every L1 holds its buffers
-    return mapping
+    plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
+    return plan, build_program(plan.mapping)
 
 
 def preprocessing_of(config: RunConfig) -> Preprocessing:
@@ -113,14 +157,19 @@ def _import(config: RunConfig, model: Path) -> Network:
     return replace(import_onnx(model), name=name)
 
 
-def _map(config: RunConfig, network: Network) -> Mapping:
-    chip = load_chip(config.resolve(config.chip))
-    policy = load_policy(config.resolve(config.policy))
-    assert isinstance(policy, ManualPolicy)
-    return map_network(network, chip, policy)
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _load_inputs(config: RunConfig, inputs: InputsConfig) -> NDArray[np.uint8]:
+def load_inputs(config: RunConfig) -> NDArray[np.uint8]:
+    """Load a run's images: as many as it asks for, cropped as it asks for.
+
+    Raises:
+        InputError: there are too few, or they are too small; or as ``load_images``.
+    """
+    inputs = config.inputs
     path = config.resolve(inputs.path)
     images = load_images(path)
     if inputs.count is not None:
@@ -136,8 +185,12 @@ def _load_inputs(config: RunConfig, inputs: InputsConfig) -> NDArray[np.uint8]:
     return images
 
 
-def _write_model(config: RunConfig, images: NDArray[np.uint8], target: Path) -> None:
-    """Write the run's network as a quantised model to ``target``."""
+def write_model(config: RunConfig, images: NDArray[np.uint8], target: Path) -> None:
+    """Write a run's network as a quantised model to ``target``.
+
+    Raises:
+        EmulatorError: the images have another size than a built-in network, or the network cannot be quantised.
+    """
     network = config.network
     if isinstance(network, ResNetConfig):
         _check_resnet_images(config, network, images)

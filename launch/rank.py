@@ -9,10 +9,12 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,12 +24,14 @@ from emulator.parallel.comm import Comm
 from emulator.parallel.wire import pack, unpack
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
-from launch.progress import image_progress, working
+from launch.progress import image_progress, preparing
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
 from traces.reader import TRACE_NAME
 from traces.writer import RankWriter
+
+T = TypeVar("T")
 
 #: Set by MPI launchers for every process that they start (MPICH and PMI, Open MPI, PMIx, Cray PALS).
 _LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID")
@@ -55,12 +59,20 @@ class RunOptions:
 def run_on_rank(comm: Comm, options: RunOptions) -> int:
     """Do this rank's part of a run and return its exit code; other ranks end with this one if it fails."""
     began = time.perf_counter()
-    try:
-        prepared, code = _prepare(comm, options)
+    with ending_all_ranks(comm, debug=options.debug):
+        prepared, code = on_first_rank(comm, lambda: _prepare_folder(comm, options), debug=options.debug)
         if code == 0:
             _emulate(comm, options, prepared, began)
+    return code
+
+
+@contextmanager
+def ending_all_ranks(comm: Comm, *, debug: bool) -> Iterator[None]:
+    """Say once what has failed within, on whichever rank, and end the whole job with its exit code."""
+    try:
+        yield
     except (EmulatorError, TraceError) as error:
-        if options.debug:
+        if debug:
             traceback.print_exc()
         _complain(comm, str(error))
         comm.abort(error.exit_code)
@@ -70,7 +82,6 @@ def run_on_rank(comm: Comm, options: RunOptions) -> int:
         traceback.print_exc()
         _complain(comm, f"{type(error).__name__}: {error} (a defect of the emulator; please report it)")
         comm.abort(1)
-    return code
 
 
 def _complain(comm: Comm, message: str) -> None:
@@ -80,14 +91,19 @@ def _complain(comm: Comm, message: str) -> None:
         time.sleep(LAST_WORDS_S)
 
 
-def _prepare(comm: Comm, options: RunOptions) -> tuple[Prepared | None, int]:
-    """Prepare on rank 0 and tell all ranks how it went: the exit code, 0 if the run goes on."""
+def on_first_rank(comm: Comm, prepare: Callable[[], T], *, debug: bool) -> tuple[T | None, int]:
+    """Prepare on rank 0 and tell all ranks how it went.
+
+    Returns:
+        What ``prepare`` returned (None on other ranks), and the exit code on every rank: 0 if the work goes on. A
+        mistake of the user has been printed already.
+    """
     prepared, code = None, 0
     if comm.rank == 0:
         try:
-            prepared = _prepare_folder(comm, options)
+            prepared = prepare()
         except (EmulatorError, TraceError) as error:
-            if options.debug:
+            if debug:
                 traceback.print_exc()
             print(f"aimc: error: {error}", file=sys.stderr, flush=True)
             code = error.exit_code
@@ -103,8 +119,8 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
     except OSError as error:
         raise ConfigError(f"{options.output}: the output folder cannot be made: {error.strerror}") from None
     try:
-        with working("preparing network, mapping and program", shown=options.progress):
-            prepared = prepare_run(options.config, options.output, options.seed)
+        with preparing("preparing network, mapping and program", shown=options.progress) as on_candidate:
+            prepared = prepare_run(options.config, options.output, options.seed, on_candidate)
         check_ranks(prepared.workload.program, comm.size)
     except BaseException:
         rmtree(options.output)
@@ -113,26 +129,55 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
 
 
 def _emulate(comm: Comm, options: RunOptions, prepared: Prepared | None, began: float) -> None:
-    header = make_header(prepared, plane=options.plane, n_ranks=comm.size) if prepared else None
     n_images = len(prepared.images) if prepared else 0
-    with (
-        RankWriter(_rank_path(options.output, comm.rank), header) as writer,
-        image_progress(n_images, shown=options.progress and comm.rank == 0) as on_image,
-    ):
-        summary = emulate(
-            prepared.workload if prepared else None, comm=comm, sink=writer, plane=options.plane, on_image=on_image
-        )
-    mine = _describe_rank(summary, writer, time.perf_counter() - began)
-    gathered = comm.gather_bytes(pack(mine), 0)
-    if gathered is not None:
-        ranks = [unpack(data) for data in gathered]
-        merging = time.perf_counter()
-        digest = _merge(options.output, ranks, merging, began)
+    shown = options.progress and comm.rank == 0
+    with image_progress(n_images, shown=shown) as on_image:
+        digest = record_run(prepared, options.output, comm=comm, plane=options.plane, on_image=on_image, began=began)
+    if digest is not None:
         _print_end(options, digest, time.perf_counter() - began)
     comm.barrier()  # nobody leaves before the trace is complete: a launcher may end the job with its first rank
 
 
-def _rank_path(folder: Path, rank: int) -> Path:
+def record_run(
+    prepared: Prepared | None,
+    folder: Path,
+    *,
+    comm: Comm,
+    plane: Plane,
+    on_image: Callable[[int], None],
+    began: float,
+) -> str | None:
+    """Emulate over all ranks of ``comm`` and write the trace to ``folder``; only rank 0 passes what it has prepared.
+
+    Args:
+        prepared: the run, on rank 0; None elsewhere.
+        folder: an existing folder without a trace.
+        comm: the ranks.
+        plane: which planes to run.
+        on_image: hears of every image whose values this rank has finished.
+        began: when the run began, by ``time.perf_counter``.
+
+    Returns:
+        The trace's digest on rank 0, None elsewhere.
+
+    Raises:
+        EmulatorError: the emulation failed.
+        TraceError: the trace cannot be written.
+    """
+    header = make_header(prepared, plane=plane, n_ranks=comm.size) if prepared else None
+    with RankWriter(rank_path(folder, comm.rank), header) as writer:
+        workload = prepared.workload if prepared else None
+        summary = emulate(workload, comm=comm, sink=writer, plane=plane, on_image=on_image)
+    mine = _describe_rank(summary, writer, time.perf_counter() - began)
+    gathered = comm.gather_bytes(pack(mine), 0)
+    if gathered is None:
+        return None
+    merging = time.perf_counter()
+    return _merge(folder, [unpack(data) for data in gathered], merging, began)
+
+
+def rank_path(folder: Path, rank: int) -> Path:
+    """Return where a rank writes its part of a trace until all parts are put together."""
     return folder / f"rank{rank:05d}.h5"
 
 
@@ -179,7 +224,7 @@ def _merge(folder: Path, ranks: list[dict[str, Any]], merging: float, began: flo
         },
     }  # fmt: skip
     return merge_ranks(
-        [_rank_path(folder, rank) for rank in range(len(ranks))],
+        [rank_path(folder, rank) for rank in range(len(ranks))],
         folder / TRACE_NAME,
         summaries=summaries,
         n_events=sum(rank["n_events"] for rank in ranks),

@@ -174,6 +174,7 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "run_file": (str, "the run file's text"),
     "chip_file": (str, "the chip file's text"),
     "policy_file": (str, "the policy file's text"),
+    "mapping_file": (str, "the mapping that was used, as the text of a policy file"),
     "versions": (str, "versions of emulator, Python and libraries, one per line"),
     "created": (str, "wall time at the start, ISO 8601"),
 }

@@ -1,6 +1,8 @@
 """Read a chip file."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from emulator.chip.spec import Chip
 from emulator.config_file import load_model
@@ -12,4 +14,13 @@ def load_chip(path: Path | str) -> Chip:
     Raises:
         ConfigError: the file is missing, malformed or describes no chip; names every offending key.
     """
-    return load_model(Path(path), Chip, "a chip")
+    return read_chip(path, {})
+
+
+def read_chip(path: Path | str, overrides: Mapping[str, Any]) -> Chip:
+    """Read and check a chip file with some of its values replaced, by dotted key such as ``hbm.width``.
+
+    Raises:
+        ConfigError: as ``load_chip``; or an override names a key that the file does not have.
+    """
+    return load_model(Path(path), Chip, "a chip", overrides)

@@ -65,8 +65,7 @@ class LayerMapping:
     """Where one layer lives.
 
     A convolution has ``blocks`` (copies outermost, then column blocks) and, per copy and column block, the
-    ``reductions`` in tree order (root last). A layer done by the cores has one of ``workers`` per copy. Copy ``k`` of
-    ``n`` makes the tiles ``k``, ``k + n``, ... of every image.
+    ``reductions`` in tree order (root last). A layer done by the cores has one of ``workers`` per copy.
     """
 
     layer: Layer

@@ -5,6 +5,7 @@ from dataclasses import replace
 from emulator.chip.spec import Chip
 from emulator.errors import MappingError
 from emulator.mapping.clusters import ClusterPool
+from emulator.mapping.interleave import interleave
 from emulator.mapping.mapping import Block, InfeasibleError, LayerMapping, Mapping, Reduction, Store
 from emulator.mapping.policy import LayerPolicy, ManualPolicy
 from emulator.mapping.report import Shortage
@@ -28,8 +29,10 @@ def map_network(network: Network, chip: Chip, policy: ManualPolicy) -> Mapping:
     _check_widths(chip)
     policy.check_names(network)
     placer = _Placer(network, chip, policy)
-    layers = tuple(placer.place(layer) for layer in network.layers)
-    mapping = Mapping(network, chip, policy, placer.with_stores(layers))
+    layers = placer.with_stores(tuple(placer.place(layer) for layer in network.layers))
+    if policy.placement == "interleaved":
+        layers = interleave(layers)
+    mapping = Mapping(network, chip, policy, layers)
     if placer.pool.n_taken > chip.n_clusters:
         raise InfeasibleError(network.name, chip.name, (_cluster_shortage(mapping, placer.pool.n_taken),))
     return mapping
@@ -166,21 +169,40 @@ def _cluster_shortage(mapping: Mapping, demand: int) -> Shortage:
     others = demand - len(seen)
     if others:
         terms.append(("residuals and gaps", others))
-    ima = chip.cluster.ima
-    least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
-    doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
     return Shortage(
         resource="clusters",
         unit="clusters",
         demand=demand,
         bound=chip.n_clusters,
         terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
-        levers=(
-            f"a chip with at least {demand} clusters (topology.levels: larger fan_out)",
-            f"fewer copies and clusters of their own in the policy: one copy of everything takes {least} crossbars",
-            f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do",
-            "a smaller network",
-        ),
+        levers=_levers(network, chip, demand),
+    )
+
+
+def crossbar_shortage(network: Network, chip: Chip, n_clusters: int) -> Shortage:
+    """Report that not even one copy of every layer fits ``n_clusters`` crossbars."""
+    ima = chip.cluster.ima
+    terms = [(layer.name, _least_crossbars(layer, ima.rows, ima.columns)) for layer in network.layers]
+    demand = sum(amount for _, amount in terms)
+    return Shortage(
+        resource="crossbars",
+        unit="crossbars",
+        demand=demand,
+        bound=n_clusters,
+        terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
+        levers=_levers(network, chip, demand),
+    )
+
+
+def _levers(network: Network, chip: Chip, demand: int) -> tuple[str, ...]:
+    ima = chip.cluster.ima
+    least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
+    doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
+    return (
+        f"a chip with at least {demand} clusters (topology.levels: larger fan_out)",
+        f"fewer copies and clusters of their own in the policy: one copy of everything takes {least} crossbars",
+        f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do",
+        "a smaller network",
     )
 
 

@@ -1,9 +1,11 @@
 """Mapping policies as data: every choice of the mapping is a field of a small file."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
 from emulator.config_file import Spec, load_model, read_yaml
@@ -12,6 +14,8 @@ from emulator.network.graph import Network
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Home = Literal["consumer_l1", "spare", "hbm"]
+Sharing = Literal["turns", "strips"]
+Placement = Literal["contiguous", "aligned", "interleaved"]
 
 
 class ReductionPolicy(Spec):
@@ -41,6 +45,7 @@ class LayerPolicy(Spec):
     """What one layer, or all layers whose names match a pattern, get instead of the policy's defaults."""
 
     copies: Count | None = None
+    sharing: Sharing | None = None
     tile_width: Count | None = None
     pixels_per_mvm: Count | None = None
     reduction: ReductionPolicy | None = None
@@ -52,8 +57,9 @@ class ManualPolicy(Spec):
     """A mapping written down choice by choice.
 
     Attributes:
-        copies: of every crossbar of a layer, or the clusters that share a layer done by the cores; copies take turns
-            with the tiles of the feature map.
+        copies: of every crossbar of a layer, or the clusters that share a layer done by the cores.
+        sharing: how copies share the tiles of a feature map: they take "turns" (least delay), or each makes a strip of
+            neighbours (least traffic, for fewer inputs are needed by two copies).
         tile_width: columns of a layer's output feature map per tile.
         pixels_per_mvm: neighbouring output pixels that one crossbar makes at once, from shifted duplicates of the
             kernel (Zhang et al., TCAD 2020; Rhe et al., DATE 2022).
@@ -61,19 +67,21 @@ class ManualPolicy(Spec):
         residual: where a residual waits for its addition: in the L1 of the cluster that adds it ("consumer_l1"),
             in the L1 of clusters kept for that ("spare") or in the HBM.
         spare_clusters: clusters kept for residuals.
-        placement: "contiguous" fills clusters along the pipeline; "aligned" starts layers at quadrants that hold them.
+        placement: "contiguous" fills clusters along the pipeline; "aligned" starts layers at quadrants that hold them;
+            "interleaved" puts the copies of successive layers that work on the same part of the image side by side.
         layers: choices by layer name or pattern such as "stage1.*"; later entries win over earlier ones. ``guest_of``
             names an earlier layer whose clusters' idle crossbars (for a convolution) or cores are used first.
     """
 
     kind: Literal["manual"]
     copies: Count
+    sharing: Sharing
     tile_width: Count
     pixels_per_mvm: Count
     reduction: ReductionPolicy
     residual: Home
     spare_clusters: Annotated[int, Field(ge=0, strict=True)]
-    placement: Literal["contiguous", "aligned"]
+    placement: Placement
     layers: dict[str, LayerPolicy]
 
     def choice(self, layer: str) -> LayerPolicy:
@@ -102,7 +110,7 @@ class OptimizePolicy(Spec):
     """A mapping to be found.
 
     Attributes:
-        objective: images per second over the batch, time to the first image's result, or energy-delay product.
+        objective: images per second over the batch, or time to the first image's result.
         clusters: at most so many clusters.
         evaluations: candidate mappings to time at most, beyond the analytic start.
         seconds: stop with the best so far after this wall time; leave it out where runs must repeat exactly.
@@ -110,7 +118,7 @@ class OptimizePolicy(Spec):
     """
 
     kind: Literal["optimize"]
-    objective: Literal["throughput", "latency", "energy-delay"]
+    objective: Literal["throughput", "latency"]
     clusters: Count
     evaluations: Annotated[int, Field(ge=0, strict=True)]
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -121,14 +129,30 @@ Policy = ManualPolicy | OptimizePolicy
 _KINDS: dict[str, type[ManualPolicy] | type[OptimizePolicy]] = {"manual": ManualPolicy, "optimize": OptimizePolicy}
 
 
+def policy_to_yaml(policy: ManualPolicy) -> str:
+    """Write a policy as the text of a policy file that says the same."""
+    data = policy.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=120)
+
+
 def load_policy(path: Path | str) -> Policy:
     """Read and check a policy file.
 
     Raises:
         ConfigError: the file is missing, malformed or no policy; names every offending key.
     """
+    return read_policy(path, {})
+
+
+def read_policy(path: Path | str, overrides: Mapping[str, Any]) -> Policy:
+    """Read and check a policy file with some of its values replaced, by dotted key.
+
+    Raises:
+        ConfigError: as ``load_policy``; or an override names a key that the file does not have.
+    """
     path = Path(path)
-    kind = read_yaml(path, "a mapping policy").get("kind")
+    data = read_yaml(path, "a mapping policy")
+    kind = data.get("kind") if isinstance(data, dict) else "manual"  # what is no mapping at all is refused below
     if kind not in _KINDS:
         raise ConfigError(f"{path}: kind: expected one of {', '.join(_KINDS)}, got {kind!r}")
-    return load_model(path, _KINDS[kind], "a mapping policy")
+    return load_model(path, _KINDS[kind], "a mapping policy", overrides)

@@ -10,7 +10,8 @@ from PIL import Image, UnidentifiedImageError
 from emulator.errors import InputError
 from emulator.network.graph import Network
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+#: Endings of picture files, in lower case; a folder's other files are left alone.
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def load_images(paths: Path | str | Iterable[Path | str]) -> NDArray[np.uint8]:
@@ -53,7 +54,7 @@ def check_size(images: NDArray[np.uint8], network: Network, source: Path | str) 
 def _load(path: Path) -> list[tuple[Path, NDArray[np.uint8]]]:
     """Return the batches behind one path, each with the file that it came from."""
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not files:
             raise InputError(f"{path}: the folder holds no PNG or JPEG files")
         return [(file, _load_picture(file)) for file in files]

@@ -12,8 +12,6 @@ from emulator.program.graph_builder import GraphBuilder, Sources, Work
 from emulator.program.tiles import Reach, Share, Tiling, consume, reach_of
 from traces.schema import ActorKind, Resource
 
-OUTPUT_SLOTS = 2
-
 _DIGITAL_KINDS = {
     Op.MAX_POOL: ActorKind.MAX_POOL,
     Op.AVG_POOL: ActorKind.AVG_POOL,
@@ -44,7 +42,7 @@ class _Builder:
         self._mapping = mapping
         self._network = mapping.network
         self._timing = ChipTiming(mapping.chip)
-        self._graph = GraphBuilder()
+        self._graph = GraphBuilder(mapping.chip.n_clusters)
         self._sources: dict[str, Sources] = {}
 
     def build(self) -> Program:
@@ -63,7 +61,6 @@ class _Builder:
             actors=tuple(self._graph.actors),
             channels=tuple(self._graph.channels),
             n_clusters=self._mapping.chip.n_clusters,
-            output_slots=OUTPUT_SLOTS,
         )
 
     def _describe(self, mapped: LayerMapping) -> ProgramLayer:
@@ -109,7 +106,7 @@ class _Builder:
             operands[mapped.store.operand] = self._add_stores(layer_id, mapped, mapped.store)
         workers = []
         for k, cluster in enumerate(mapped.workers):
-            share = Share(k, mapped.n_copies)
+            share = Share(k, mapped.n_copies, is_strip=mapped.choice.sharing == "strips")
             work = self._core_work(
                 [
                     self._timing.digital_work(layer.op, output.height * width * output.channels, layer.window)
@@ -169,7 +166,7 @@ class _Builder:
         layer, n_pixels = mapped.layer, mapped.pixels_per_mvm
         assert layer.window is not None
         height = self._network.feature_maps[layer.output].height
-        share = Share(block.copy, mapped.n_copies)
+        share = Share(block.copy, mapped.n_copies, is_strip=mapped.choice.sharing == "strips")
         n_jobs = [height * -(-width // n_pixels) for width in tiling.widths(share)]
         n_rows, n_columns = len(block.rows), len(block.columns)
         work = Work(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from emulator.errors import ProgramError
 from emulator.mapping.mapping import InfeasibleError, Mapping
 from emulator.mapping.report import Shortage
-from emulator.program.dataflow import Channel, Program
+from emulator.program.dataflow import OUTPUT_SLOTS, Channel, Program
 from emulator.program.token_game import TokenGame
 
 
@@ -68,7 +68,7 @@ def l1_terms(program: Program) -> dict[int, list[tuple[str, int]]]:
         what = f"{consumer.name} input from {program.actors[channel.producer].name}"
         terms.setdefault(consumer.site, []).append((what, size))
     for actor in program.actors:
-        size = program.output_slots * actor.output_token_bytes
+        size = OUTPUT_SLOTS * actor.output_token_bytes
         terms.setdefault(actor.site, []).append((f"{actor.name} output", size))
     terms.pop(program.hbm_site, None)
     return terms

@@ -5,7 +5,7 @@ Firing ``p`` of an image makes one tile of the actor's output and puts it, as a 
 that lists the firing. A channel's consumer may start its firing ``p`` once ``need[p]`` tokens of the image have
 arrived; when it ends, the first ``freed[p]`` tokens are given back as room. Everything starts anew with the next image.
 
-Copies of a layer take turns: copy ``k`` of ``n`` makes the tiles ``k``, ``k + n``, ... of every image.
+Copies of a layer share the tiles of an image: in turns (copy ``k`` of ``n`` makes ``k``, ``k + n``, ...) or in strips.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Op, Window
 from emulator.program.tiles import Share, Tiling
 from traces.schema import ActorKind, Resource
+
+#: Output tokens that a cluster keeps until they are sent: one that leaves and one that is being made.
+OUTPUT_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Channel:
         need: tokens of the image that the consumer's firing ``p`` waits for.
         freed: tokens of the image given back by the end of the consumer's firing ``p``.
         capacity: tokens for which the consumer's L1 has room.
+        slots: tokens that the producer may have made and not yet sent.
     """
 
     channel_id: int
@@ -85,6 +89,7 @@ class Channel:
     need: tuple[int, ...]
     freed: tuple[int, ...]
     capacity: int
+    slots: int
 
     @property
     def n_tokens(self) -> int:
@@ -108,11 +113,7 @@ class ProgramLayer:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A mapped network as actors and channels, in topological order of the actors.
-
-    Attributes:
-        output_slots: tokens that an actor may have made and not yet sent, per channel (2: a double buffer).
-    """
+    """A mapped network as actors and channels, in topological order of the actors."""
 
     name: str
     input: FeatureMap
@@ -121,7 +122,6 @@ class Program:
     actors: tuple[Actor, ...]
     channels: tuple[Channel, ...]
     n_clusters: int
-    output_slots: int
 
     @property
     def hbm_site(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap
-from emulator.program.dataflow import Actor, Channel
+from emulator.program.dataflow import OUTPUT_SLOTS, Actor, Channel
 from emulator.program.durations import ACTIVATION_BYTES
 from emulator.program.tiles import Consumption, Reach, Share, Tiling, consume
 from traces.schema import ActorKind, Resource
@@ -52,9 +52,10 @@ class Sources:
 
 
 class GraphBuilder:
-    """The actors and channels so far."""
+    """The actors and channels so far; what is in the HBM waits there as a whole image."""
 
-    def __init__(self) -> None:
+    def __init__(self, hbm_site: int) -> None:
+        self._hbm_site = hbm_site
         self.actors: list[Actor] = []
         self.channels: list[Channel] = []
 
@@ -97,7 +98,13 @@ class GraphBuilder:
         self, producer: Actor, consumer: Actor, taken: Consumption, token_bytes: tuple[int, ...], *, carries: Span,
         operand: int = 0,
     ) -> None:  # fmt: skip
-        """Add a channel with room for a double buffer."""
+        """Add a channel with room for a double buffer.
+
+        Copies that make strips work on several places of the image at once, while others want its columns in order:
+        where either end makes a strip there is room for what it takes of one image, too.
+        """
+        is_strip = any(end.share.is_strip and end.share.count > 1 for end in (producer, consumer))
+        ahead = len(taken.tokens) if is_strip else 0
         self.channels.append(
             Channel(
                 channel_id=len(self.channels),
@@ -109,6 +116,7 @@ class GraphBuilder:
                 token_bytes=token_bytes,
                 need=taken.need,
                 freed=taken.freed,
-                capacity=taken.double_buffer,
+                capacity=taken.double_buffer + ahead,
+                slots=max(OUTPUT_SLOTS, len(taken.tokens)) if producer.site == self._hbm_site else OUTPUT_SLOTS,
             )
         )

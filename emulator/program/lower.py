@@ -21,10 +21,11 @@ def record_type(fields: str) -> np.dtype[np.void]:
 #: One row per actor; ``_start`` fields are offsets into the arrays of ``Tables`` named after them.
 ACTOR = record_type("site resource n_firings duration_start in_start in_end out_start out_end")
 #: One row per channel. An empty route is a channel within one site; ``return_ps`` is the latency of credits and
-#: acknowledgements back to the producer; ``use_start`` points into ``need`` and ``freed``, ``made_start`` to ``made``.
+#: acknowledgements back to the producer; ``use_start`` points into ``need`` and ``freed``, ``made_start`` to ``made``;
+#: ``slot_start`` counts the slots of the channels before.
 CHANNEL = record_type(
-    "producer consumer producer_site consumer_site capacity n_tokens token_start use_start made_start route_start "
-    "route_end return_ps queue"
+    "producer consumer producer_site consumer_site capacity n_tokens token_start use_start made_start slots "
+    "slot_start route_start route_end return_ps queue"
 )
 #: One row per DMA queue: its site, its limit on outstanding bursts, its part of the ring of waiting channels.
 QUEUE = record_type("site limit ring_start ring_size")
@@ -59,7 +60,6 @@ class Tables(NamedTuple):
     cycle_ps: int
     max_burst_bytes: int
     dma_program_ps: int
-    output_slots: int
 
     @property
     def n_sites(self) -> int:
@@ -106,6 +106,7 @@ def lower_program(program: Program, chip: Chip) -> Tables:
     sites = [(actors[c.producer].site, actors[c.consumer].site) for c in channels]
     routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
     route_ends = list(accumulate((len(route) for route in routes), initial=0))
+    slot_starts = list(accumulate((c.slots for c in channels), initial=0))
     queues, queue_of = _dma_queues(program, chip, sites)
     in_start, in_channel = _group(len(actors), ((c.consumer, c.channel_id) for c in channels))
     out_start, out_channel = _group(len(actors), ((c.producer, c.channel_id) for c in channels))
@@ -131,6 +132,8 @@ def lower_program(program: Program, chip: Chip) -> Tables:
                     tokens.starts[i],
                     uses.starts[i],
                     made.starts[i],
+                    c.slots,
+                    slot_starts[i],
                     route_ends[i],
                     route_ends[i + 1],
                     topology.latency_cycles(*reversed(site_pair)) * cycle_ps,
@@ -154,7 +157,6 @@ def lower_program(program: Program, chip: Chip) -> Tables:
         cycle_ps=cycle_ps,
         max_burst_bytes=chip.cluster.dma.max_burst_bytes,
         dma_program_ps=chip.cluster.dma.program_cycles * cycle_ps,
-        output_slots=program.output_slots,
     )
 
 
@@ -164,8 +166,8 @@ def _dma_queues(program: Program, chip: Chip, sites: list[tuple[int, int]]) -> t
     keys = [(s, t) if s == program.hbm_site else (s, -1) for s, t in sites]
     numbers = {key: i for i, key in enumerate(sorted(set(keys)))}
     ring_sizes = [0] * len(numbers)
-    for key in keys:
-        ring_sizes[numbers[key]] += program.output_slots
+    for key, channel in zip(keys, program.channels, strict=True):
+        ring_sizes[numbers[key]] += channel.slots
     ring_starts = accumulate(ring_sizes, initial=0)
     rows = (
         (site, dma.max_outstanding_reads if site == program.hbm_site else dma.max_outstanding_writes, start, size)

@@ -8,13 +8,16 @@ from emulator.network.graph import Window
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The tiles of one copy among ``count`` copies that take turns: ``index``, ``index + count``, ..."""
+    """The tiles that one of ``count`` copies makes: every ``count``-th, or a strip of neighbours."""
 
     index: int = 0
     count: int = 1
+    is_strip: bool = False
 
     def tiles(self, n_tiles: int) -> range:
-        """Tiles of an image that this copy makes."""
+        """Tiles of an image that this copy makes, in order."""
+        if self.is_strip:
+            return range(n_tiles * self.index // self.count, n_tiles * (self.index + 1) // self.count)
         return range(self.index, n_tiles, self.count)
 
 
@@ -110,7 +113,8 @@ def consume(source: Tiling, producer: Share, target: Tiling, consumer: Share, re
     wanted = {tile for tiles in read for tile in tiles}
     if not wanted:  # nothing but padding: the last tile still says that there is an image
         wanted, read = {source.n_tiles - 1}, [*read[:-1], range(source.n_tiles - 1, source.n_tiles)]
-    mine = [tile for tile in producer.tiles(source.n_tiles) if tile in wanted]
+    made = producer.tiles(source.n_tiles)
+    mine = [tile for tile in made if tile in wanted]
     if not mine:
         return None
     need: list[int] = []
@@ -125,7 +129,7 @@ def consume(source: Tiling, producer: Share, target: Tiling, consumer: Share, re
         freed.append(n_kept)
         while n_kept > 0 and tiles and mine[n_kept - 1] >= tiles[0]:
             n_kept -= 1
-    tokens = tuple((tile - producer.index) // producer.count for tile in mine)
+    tokens = tuple(map(made.index, mine))
     return Consumption(tokens, tuple(mine), tuple(need), tuple(reversed(freed)))
 
 

@@ -58,7 +58,7 @@ class TokenGame:
             i = channel.channel_id
             if not self._makes[i][phase]:
                 continue
-            room = channel.capacity + self.program.output_slots
+            room = channel.capacity + channel.slots
             if i not in self._unbounded and self.pushed[i] - self.freed[i] >= room:
                 return channel
         return None

@@ -45,7 +45,7 @@ class TimingEngine:
         actors = tables.actors
         fan = (actors["in_end"] - actors["in_start"] + actors["out_end"] - actors["out_start"]).max(initial=0)
         burst_limit = tables.queues["limit"].max(initial=0)
-        self._margin = int(per_site + 2 * fan * tables.output_slots + burst_limit + 16)
+        self._margin = int(per_site + 2 * fan * int(tables.channels["slots"].max(initial=0)) + burst_limit + 16)
         everything = np.ones(tables.n_places, np.bool_)
         self._state = initial_state(
             tables, n_images, everything if owned is None else owned, RECORD_CAPACITY + self._margin

@@ -130,7 +130,8 @@ def find_obstacle(t: Tables, s: State, actor: int) -> int:
             return CAUSE_INPUT
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
-        if t.made[t.channels[channel].made_start + phase] and s.channels[channel].slots_used >= t.output_slots:
+        ends = t.channels[channel]
+        if t.made[ends.made_start + phase] and s.channels[channel].slots_used >= ends.slots:
             state.cause_channel = channel
             return CAUSE_ROOM
     if s.held[static.site, static.resource]:
@@ -218,7 +219,8 @@ def on_dma(t: Tables, s: State, queue_id: int, now: int) -> None:
     queue = s.queues[queue_id]
     queue.activity = SENDING
     channel = s.ring[t.queues[queue_id].ring_start + queue.head]
-    s.depart_ps[channel, s.channels[channel].sent % t.output_slots] = now
+    static = t.channels[channel]
+    s.depart_ps[static.slot_start + s.channels[channel].sent % static.slots] = now
     send_bursts(t, s, queue_id, now)
 
 
@@ -276,8 +278,9 @@ def on_ack(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
         record[0] = channel
         record[1] = token // static.n_tokens
         record[2] = token % static.n_tokens
-        record[3] = s.ready_ps[channel, token % t.output_slots]
-        record[4] = s.depart_ps[channel, token % t.output_slots]
+        slot = static.slot_start + token % static.slots
+        record[3] = s.ready_ps[slot]
+        record[4] = s.depart_ps[slot]
         record[5] = now - static.return_ps
         fire_ready(t, s, static.producer_site, now)
 
@@ -319,10 +322,11 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
                 emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
-        if not t.made[t.channels[channel].made_start + phase]:
+        ends = t.channels[channel]
+        if not t.made[ends.made_start + phase]:
             continue
         output = s.channels[channel]
-        s.ready_ps[channel, output.made % t.output_slots] = now
+        s.ready_ps[ends.slot_start + output.made % ends.slots] = now
         output.made += 1
         output.slots_used += 1
         output.unsent += 1

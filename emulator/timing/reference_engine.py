@@ -82,7 +82,6 @@ class ReferenceEngine:
         self.transfers: list[tuple[int, int, int, int, int, int]] = []
         self.n_events = 0
         self._n_images = n_images
-        self._slots = program.output_slots
         self._n_sites = program.n_clusters + 1
         self._cycle_ps = chip.cycle_ps
         self._burst_bytes = chip.cluster.dma.max_burst_bytes
@@ -132,7 +131,7 @@ class ReferenceEngine:
             if channel.arrived < image * channel.spec.n_tokens + channel.spec.need[phase]:
                 return Cause.INPUT, channel.spec.channel_id
         for channel in actor.out_of:
-            if phase in channel.spec.tokens and len(channel.buffered) >= self._slots:
+            if phase in channel.spec.tokens and len(channel.buffered) >= channel.spec.slots:
                 return Cause.ROOM, channel.spec.channel_id
         if (actor.spec.site, actor.spec.resource) in self._held:
             return Cause.RESOURCE, -1

@@ -43,8 +43,8 @@ class State(NamedTuple):
     ports: Records
     held: NDArray[np.int64]  # (n_sites, 3): is the resource held by a firing
     ring: NDArray[np.int64]  # channels waiting for their DMA queue
-    ready_ps: NDArray[np.int64]  # (n_channels, output_slots): when the token was made
-    depart_ps: NDArray[np.int64]  # (n_channels, output_slots): when its first burst left
+    ready_ps: NDArray[np.int64]  # per slot of each channel: when the token was made
+    depart_ps: NDArray[np.int64]  # per slot of each channel: when its first burst left
     firings: NDArray[np.int64]  # (capacity, 7)
     transfers: NDArray[np.int64]  # (capacity, 6)
 
@@ -63,7 +63,7 @@ def initial_state(tables: Tables, n_images: int, owned: NDArray[np.bool_], recor
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
-    slots = (len(channels), tables.output_slots)
+    slots = int(tables.channels["slots"].sum())
     return State(
         counts=np.zeros(7, np.int64),
         heap=np.empty((4096, EVENT_FIELDS), np.int64),

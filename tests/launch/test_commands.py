@@ -52,7 +52,7 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int)
 
 def test_a_run_leaves_a_complete_folder_and_no_rank_files(run: Path) -> None:
     names = {path.name for path in run.iterdir()} - {"timeline.png"}
-    assert names == {"trace.h5", "model.onnx", "inputs.npy", "run.yaml", "chip.yaml", "policy.yaml"}
+    assert names == {"trace.h5", "model.onnx", "inputs.npy", "run.yaml", "chip.yaml", "policy.yaml", "mapping.yaml"}
 
 
 def test_report_verify_digest_and_map_speak(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,9 +233,9 @@ def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in ("run", "report", "verify", "map"))])
-def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [[], ["run"], ["study"], ["report"], ["verify"], ["map"]])
+def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main([*command, "--help"])
     assert caught.value.code == 0
     assert "usage: aimc" in capsys.readouterr().out

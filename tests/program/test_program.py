@@ -40,7 +40,7 @@ def test_a_program_survives_the_way_to_another_rank(program: Program) -> None:
     data = program_to_bytes(program)
     assert program_from_bytes(data) == program
     assert program_to_bytes(program_from_bytes(data)) == data
-    other = replace(program, output_slots=3)
+    other = replace(program, n_clusters=program.n_clusters + 1)
     assert program_hash(other) != program_hash(program)
 
 
@@ -52,7 +52,7 @@ def test_programs_of_random_networks_pass_their_checks(network: Network) -> None
     game = TokenGame(program, n_images=3)
     assert game.play()
     for channel in program.channels:
-        assert game.most_held[channel.channel_id] <= channel.capacity + program.output_slots
+        assert game.most_held[channel.channel_id] <= channel.capacity + channel.slots
         assert game.pushed[channel.channel_id] == game.freed[channel.channel_id] == 3 * channel.n_tokens
 
 

@@ -175,6 +175,7 @@ def a_policy(**choices: object) -> ManualPolicy:
     naive: dict[str, object] = {
         "kind": "manual",
         "copies": 1,
+        "sharing": "turns",
         "tile_width": 1,
         "pixels_per_mvm": 1,
         "reduction": {"fan_in": 3},
@@ -201,6 +202,7 @@ def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
             "tile_width": tile_width,
             "pixels_per_mvm": n_pixels,
             "copies": draw(st.integers(1, min(4, n_tiles))),
+            "sharing": draw(st.sampled_from(["turns", "strips"])),
             "residual": draw(st.sampled_from(["consumer_l1", "spare", "hbm"])),
             "reduction": draw(
                 st.one_of(
@@ -215,7 +217,7 @@ def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
     return a_policy(
         tile_width=draw(st.integers(1, 4)),
         spare_clusters=draw(st.integers(1, 3)),
-        placement=draw(st.sampled_from(["contiguous", "contiguous", "aligned"])),
+        placement=draw(st.sampled_from(["contiguous", "aligned", "interleaved"])),
         layers=layers,
     )
 

@@ -39,7 +39,7 @@ def edge(producer: int, consumer: int, *, n_tokens: int, n_bytes: int, capacity:
     """Return a channel that hands over one token per firing on both ends."""
     steps = tuple(range(1, n_tokens + 1))
     tokens = tuple(range(n_tokens))
-    return Channel(-1, producer, consumer, 0, Span(0, 1), tokens, (n_bytes,) * n_tokens, steps, steps, capacity)
+    return Channel(-1, producer, consumer, 0, Span(0, 1), tokens, (n_bytes,) * n_tokens, steps, steps, capacity, 2)
 
 
 def program_of(n_clusters: int, actors: list[Actor], channels: list[Channel]) -> Program:
@@ -52,7 +52,6 @@ def program_of(n_clusters: int, actors: list[Actor], channels: list[Channel]) ->
         actors=tuple(replace(each, actor_id=i) for i, each in enumerate(actors)),
         channels=tuple(replace(each, channel_id=i) for i, each in enumerate(channels)),
         n_clusters=n_clusters,
-        output_slots=2,
     )
 
 

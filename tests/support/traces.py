@@ -64,6 +64,7 @@ def header(plane: str = "both") -> Header:
         "run_file": "",
         "chip_file": "",
         "policy_file": "",
+        "mapping_file": "",
         "versions": "python 3",
         "created": "2026-01-01T00:00:00+00:00",
     }

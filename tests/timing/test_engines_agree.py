@@ -35,9 +35,8 @@ def channels(draw: st.DrawFn, producer: int, consumer: int, n_tokens: int, n_fir
     window = max(n - f for n, f in zip(need, [0, *freed[:-1]], strict=True))
     capacity = max(1, window) + draw(st.integers(0, 3))
     sizes = tuple(draw(st.integers(1, 6000)) for _ in range(n_tokens))
-    return Channel(
-        -1, producer, consumer, 0, Span(0, 1), tuple(range(len(sizes))), sizes, tuple(need), tuple(freed), capacity
-    )
+    tokens, slots = tuple(range(n_tokens)), draw(st.integers(1, 4))
+    return Channel(-1, producer, consumer, 0, Span(0, 1), tokens, sizes, tuple(need), tuple(freed), capacity, slots)
 
 
 @st.composite
