@@ -1,0 +1,130 @@
+"""What a convolution may be given, and what each choice costs: the menu from which a mapping is put together."""
+
+from dataclasses import dataclass
+
+from emulator.chip.spec import Chip
+from emulator.mapping.split import balanced_spans
+from emulator.network.geometry import unrolled
+from emulator.network.graph import FeatureMap, Layer, Network
+from emulator.program.durations import ChipTiming
+from emulator.program.tiles import Share, Tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to map a convolution.
+
+    Attributes:
+        n_crossbars: crossbars of all copies.
+        time_ps: time per image of the busiest IMA or, if longer, of the busiest adder.
+        lag_ps: time of one firing and the additions behind it, by which the layer delays the next one.
+    """
+
+    layer: str
+    copies: int
+    tile_width: int
+    pixels_per_mvm: int
+    n_crossbars: int
+    time_ps: int
+    lag_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Limits of the choices.
+
+    Attributes:
+        max_tile_width: widest tile, in groups of pixels made at once.
+        max_pixels: most pixels that a crossbar makes at once.
+        max_crossbars: most crossbars for one layer.
+        is_even: only numbers of copies that get equally many tiles each; strips of successive layers then meet.
+    """
+
+    max_tile_width: int
+    max_pixels: int
+    max_crossbars: int
+    is_even: bool
+
+
+class LayerModel:
+    """The costs of one convolution on one chip."""
+
+    def __init__(self, layer: Layer, network: Network, chip: Chip) -> None:
+        assert layer.weights is not None
+        assert layer.window is not None
+        self.layer = layer
+        self.output: FeatureMap = network.feature_maps[layer.output]
+        self._window, self._shape = layer.window, layer.weights.values.shape
+        self._ima, self._cycle_ps = chip.cluster.ima, chip.cycle_ps
+        self._timing = ChipTiming(chip)
+
+    def most_pixels(self, limit: int) -> int:
+        """Pixels that fit the columns of one crossbar, at most ``limit``."""
+        return max(1, min(limit, self._ima.columns // self.output.channels, self.output.width))
+
+    def blocks(self, n_pixels: int) -> tuple[int, int]:
+        """Row and column blocks of one copy."""
+        c_out, kernel_h, _, c_in = self._shape
+        n_rows = kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in
+        n_columns = n_pixels * c_out
+        return len(balanced_spans(n_rows, self._ima.rows)), len(balanced_spans(n_columns, self._ima.columns))
+
+    def n_jobs(self, n_pixels: int) -> int:
+        """MVMs per image and block."""
+        return self.output.height * -(-self.output.width // n_pixels)
+
+    def job_ps(self, n_pixels: int) -> int:
+        """Shortest time between two MVMs of a block."""
+        c_out, kernel_h, _, c_in = self._shape
+        n_rows = min(self._ima.rows, kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in)
+        return self._ima.job_interval_ps(n_rows, min(self._ima.columns, n_pixels * c_out), self._cycle_ps)
+
+    def options(self, menu: Menu) -> list[Option]:
+        """Return the choices of which none is worse than another in every respect."""
+        found: list[Option] = []
+        for n_pixels in range(1, self.most_pixels(menu.max_pixels) + 1):
+            n_blocks = self.blocks(n_pixels)[0] * self.blocks(n_pixels)[1]
+            for groups in range(1, menu.max_tile_width + 1):
+                tiling = Tiling(self.output.width, min(n_pixels * groups, self.output.width))
+                if tiling.tile_width % n_pixels:
+                    continue
+                useful = _useful_copies(tiling.n_tiles, menu.max_crossbars // n_blocks)
+                evenly = [n for n in useful if tiling.n_tiles % n == 0] if menu.is_even else useful
+                found += [self._cost(tiling, copies, n_pixels) for copies in evenly]
+        return _undominated(found)
+
+    def _cost(self, tiling: Tiling, copies: int, n_pixels: int) -> Option:
+        n_rows, n_columns = self.blocks(n_pixels)
+        c_out, kernel_h, _, c_in = self._shape
+        rows = -(-kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in // n_rows)
+        columns = -(-n_pixels * c_out // n_columns)
+        jobs = [self.output.height * -(-width // n_pixels) for width in tiling.widths(Share(0, copies))]
+        firings_ps = [self._timing.mvm_ps(n, rows, columns) for n in jobs]
+        fan_in = -(-n_rows // max(1, n_rows // 2))
+        adding = self._timing.reduce_work(max(jobs) * columns, fan_in, is_root=True)
+        adding_ps = self._timing.core_cycles(adding) * self._cycle_ps
+        return Option(
+            layer=self.layer.name,
+            copies=copies,
+            tile_width=tiling.tile_width,
+            pixels_per_mvm=n_pixels,
+            n_crossbars=copies * n_rows * n_columns,
+            time_ps=max(sum(firings_ps), adding_ps * len(jobs)),
+            lag_ps=max(firings_ps) + adding_ps,
+        )
+
+
+def _useful_copies(n_tiles: int, limit: int) -> list[int]:
+    """Numbers of copies that shorten the longest share: the least number for each length of it."""
+    lengths = {-(-n_tiles // copies) for copies in range(1, min(n_tiles, max(1, limit)) + 1)}
+    return sorted({-(-n_tiles // length) for length in lengths})
+
+
+def _undominated(options: list[Option]) -> list[Option]:
+    """Keep the options that no other one beats or equals in crossbars, time and lag."""
+    ordered = sorted(options, key=lambda o: (o.n_crossbars, o.time_ps, o.lag_ps, o.pixels_per_mvm, o.tile_width))
+    kept: list[Option] = []
+    for option in ordered:
+        if not any(other.time_ps <= option.time_ps and other.lag_ps <= option.lag_ps for other in kept):
+            kept.append(option)
+    return kept

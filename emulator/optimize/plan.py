@@ -1,0 +1,41 @@
+"""From any policy to a mapping: follow a manual one, search for the others."""
+
+from dataclasses import dataclass
+
+from emulator.chip.spec import Chip
+from emulator.mapping.mapping import Mapping
+from emulator.mapping.place import map_network
+from emulator.mapping.policy import ManualPolicy, Policy
+from emulator.network.graph import Network
+from emulator.optimize.search import Found, OnCandidate, optimize
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A mapping and, where it was searched for, how the search went."""
+
+    mapping: Mapping
+    found: Found | None
+
+
+def plan_mapping(
+    network: Network, chip: Chip, policy: Policy, *, n_images: int, seed: int, on_candidate: OnCandidate
+) -> Plan:  # fmt: skip
+    """Map ``network`` onto ``chip``.
+
+    Args:
+        network: the network.
+        chip: the chip.
+        policy: how to map, or what to search for.
+        n_images: images in the batch for which a search optimises.
+        seed: of a search.
+        on_candidate: hears of every candidate of a search.
+
+    Raises:
+        MappingError: the policy asks for what network or chip do not have.
+        InfeasibleError: the network does not fit; carries the report.
+    """
+    if isinstance(policy, ManualPolicy):
+        return Plan(map_network(network, chip, policy), None)
+    found = optimize(network, chip, policy, n_images=n_images, seed=seed, on_candidate=on_candidate)
+    return Plan(map_network(network, chip, found.policy), found)
