@@ -8,9 +8,9 @@ time are ordered by content: (time, place, kind, channel, burst), never by inser
 An event is a row of six integers: time, ``place * 8 + kind``, identity, and three arguments that depend on the kind:
 
     FIRE_END  (actor)             a firing ends: give input tokens back, put output tokens, free the IMA or the cores
-    ACK       (channel, bytes)    a burst has arrived, seen from the sender: frees its DMA slot and, last, the buffer
+    ACK       (channel, burst)    a burst has arrived, seen from the sender: frees its DMA slot and, last, the buffer
     CREDIT    (channel, tokens)   the consumer gave room back, seen from the producer
-    ARRIVE    (channel, bytes)    the last byte of a burst reaches the consumer's L1
+    ARRIVE    (channel, burst)    the last byte of a burst reaches the consumer's L1
     DMA       (queue)             a DMA queue has programmed its next transfer
     PORT      (channel, burst)    the head of a burst reaches a port; arguments bytes, hop, earliest time of its tail
 
@@ -241,8 +241,9 @@ def on_port(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     onward = channel.route_start + hop + 1
     if onward < channel.route_end:
         emit(s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
-    else:
+    else:  # whatever the consumer does, the burst arrives and is acknowledged
         emit(s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
 
 
 @compiled
@@ -250,7 +251,6 @@ def on_arrive(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     """Take a burst into L1; with the last burst of a token the token has arrived."""
     channel = event[2] >> 32
     static, state = t.channels[channel], s.channels[channel]
-    emit(s, now + static.return_ps, static.producer_site, ACK, event[2], event[3], 0, 0)
     state.arrived_bytes += event[3]
     if state.arrived_bytes == token_size(t, channel, state.arrived):
         state.arrived_bytes = 0
@@ -332,6 +332,51 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
         output.unsent += 1
         take_credit(t, s, channel, 0, now)
     fire_ready(t, s, static.site, now)
+
+
+@compiled
+def find(ids: NDArray[np.int64], wanted: int) -> int:
+    """Return the position of an id among rising ids, or -1."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) >> 1
+        if ids[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low < len(ids) and ids[low] == wanted:
+        return low
+    return -1
+
+
+@compiled
+def take_outbox(t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64]) -> None:
+    """Move the outbox to ``rows``, with places and channels by their ids on the chip, and note who owns the places."""
+    for i in range(s.counts[N_OUTBOX]):
+        event, row = s.outbox[i], rows[i]
+        for field in range(EVENT_FIELDS):
+            row[field] = event[field]
+        place, kind = event[1] >> 3, event[1] & 7
+        owner[i] = t.place_owner[place]
+        row[1] = t.place_id[place] * 8 + kind
+        row[2] = t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (
+            event[2] & 0xFFFFFFFF
+        )
+    s.counts[N_OUTBOX] = 0
+
+
+@compiled
+def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
+    """Take events as ``take_outbox`` made them elsewhere; return the row of the first that cannot be taken, or -1."""
+    for i in range(len(rows)):
+        row, kind = rows[i], rows[i, 1] & 7
+        place = find(t.place_id, row[1] >> 3)
+        channel = find(t.channel_id, row[2] if kind == CREDIT else row[2] >> 32)
+        if row[0] < s.counts[NOW] or place < 0 or channel < 0 or not s.owned[place]:
+            return i
+        identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
+        emit(s, row[0], place, kind, identity, row[3], row[4], row[5])
+    return -1
 
 
 @compiled

@@ -49,13 +49,12 @@ class State(NamedTuple):
     transfers: NDArray[np.int64]  # (capacity, 6)
 
 
-def initial_state(tables: Tables, n_images: int, owned: NDArray[np.bool_], record_capacity: int) -> State:
+def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     """Return the state before anything has fired: empty channels, all room granted.
 
     Args:
         tables: the lowered program.
         n_images: images in the batch.
-        owned: per place (sites, then ports), whether its events are handled here.
         record_capacity: records of each table that are held before the engine pauses to hand them over.
     """
     actors = np.zeros(len(tables.actors), ACTOR_STATE)
@@ -63,14 +62,14 @@ def initial_state(tables: Tables, n_images: int, owned: NDArray[np.bool_], recor
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
-    slots = int(tables.channels["slots"].sum())
+    slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(
         counts=np.zeros(7, np.int64),
         heap=np.empty((4096, EVENT_FIELDS), np.int64),
         outbox=np.empty((1024, EVENT_FIELDS), np.int64),
         scratch=np.empty(EVENT_FIELDS, np.int64),
         current=np.empty(EVENT_FIELDS, np.int64),
-        owned=owned,
+        owned=tables.place_owner == tables.rank,
         actors=actors,
         channels=channels,
         queues=np.zeros(len(tables.queues), QUEUE_STATE),

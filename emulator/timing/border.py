@@ -1,0 +1,177 @@
+"""The border of a rank: every flow of events that crosses it, and the latencies on the ways out.
+
+A *flow* is one channel's events of one kind from one rank to another: bursts that go on to a port, bursts that arrive,
+acknowledgements, or credits. Both ends of a pair of ranks number its flows alike, by channel and kind.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.program.lower import Tables
+from emulator.timing.kernel import compiled
+
+#: Actors whose next firings are bounded one by one (see ``promises``).
+DEPTH_ACTORS = 4096
+
+# Kinds of flows in their order within a channel; bursts that go on to a port have its place on the route.
+_ARRIVAL, _ANSWER, _CREDIT = 1 << 20, (1 << 20) + 1, (1 << 20) + 2
+
+
+class Border(NamedTuple):
+    """What crosses the border; numbers of flows, -1 for none. Entries are those of ``Tables.route_port``."""
+
+    peers: NDArray[np.int64]  # the other ranks with which this one shares a channel, rising
+    out_start: NDArray[np.int64]  # (n_peers + 1,): flows to each peer
+    in_start: NDArray[np.int64]  # (n_peers + 1,): flows from each peer
+    onward_flow: NDArray[np.int64]  # per entry that is ours: where a burst there leaves to...
+    onward_ps: NDArray[np.int64]  # ...and after which latency at least
+    answer_flow: NDArray[np.int64]  # the same for its acknowledgement
+    answer_ps: NDArray[np.int64]
+    enter_flow: NDArray[np.int64]  # per entry that is ours: who sends bursts in here
+    entering: NDArray[np.int64]  # the entries where bursts come in
+    home_entry: NDArray[np.int64]  # per channel: the entry from which on all is ours to the consumer, -1 if none
+    arrive_flow: NDArray[np.int64]  # per channel: bursts that come in at its consumer
+    grant_flow: NDArray[np.int64]  # per channel: credits that come in at its producer
+    credit_flow: NDArray[np.int64]  # per channel: credits that leave from its consumer
+    bursting: NDArray[np.int64]  # channels that start here and whose bursts or acknowledgements leave
+    crediting: NDArray[np.int64]  # channels that end here and start elsewhere
+    order: NDArray[np.int64]  # actors whose ends are bounded along the program, upstream first
+    fringe: NDArray[np.int64]  # their producers that are not among them
+
+
+class _Flows(NamedTuple):
+    """Flows of all ranks through the channels that a rank knows, by rows."""
+
+    channel: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    entry: NDArray[np.int64]  # where it leaves (arrivals, acknowledgements) or enters (ports)
+
+    def take(self, chosen: NDArray[np.int64]) -> "_Flows":
+        """Return some rows."""
+        return _Flows(*(column[chosen] for column in self))
+
+
+def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
+    """Return the border of the rank that ``t`` was lowered for.
+
+    Args:
+        t: the rank's part of the program.
+        depth_actors: actors upstream of the border whose next firings are bounded one by one, at most about so many.
+    """
+    flows, n_entries, n_channels = _all_flows(t), len(t.route_port), len(t.channels)
+    peers = np.unique(np.concatenate((flows.source, flows.target)))
+    peers = peers[peers != t.rank]
+    leaving = flows.take(np.flatnonzero(flows.source == t.rank))
+    leaving = leaving.take(np.lexsort((leaving.kind, leaving.channel, leaving.target)))
+    coming = flows.take(np.flatnonzero(flows.target == t.rank))
+    coming = coming.take(np.lexsort((coming.kind, coming.channel, coming.source)))
+    is_port, came_at_port = leaving.kind < _ARRIVAL, coming.kind < _ARRIVAL
+    exits = np.where(is_port, leaving.entry - 1, leaving.entry)
+    onward_flow = _by_key(n_entries, exits, leaving.kind <= _ARRIVAL)
+    answer_flow = _by_key(n_entries, exits, leaving.kind == _ANSWER)
+    enter_flow = _by_key(n_entries, coming.entry, came_at_port)
+    onward_ps, answer_ps = np.zeros(n_entries, np.int64), np.zeros(n_entries, np.int64)
+    home_entry = np.full(n_channels, -1)
+    owner = t.place_owner[t.n_sites + t.route_port]
+    consumer_owner = t.place_owner[t.channels["consumer_site"]]
+    _trace_routes(t, owner, consumer_owner, onward_flow, onward_ps, answer_flow, answer_ps, home_entry)
+    credit_flow = _by_key(n_channels, leaving.channel, leaving.kind == _CREDIT)
+    starts_here = (t.channels["producer"] >= 0) & (t.channels["route_end"] > t.channels["route_start"])
+    bursting = np.flatnonzero(starts_here)
+    first = t.channels["route_start"][bursting]
+    bursting = bursting[(onward_flow[first] >= 0) | (answer_flow[first] >= 0)]
+    crediting = np.flatnonzero(credit_flow >= 0)
+    ends = np.concatenate((t.channels["producer"][bursting], t.channels["consumer"][crediting]))
+    order, fringe = _upstream(t, ends, depth_actors)
+    return Border(
+        peers=peers,
+        out_start=np.searchsorted(leaving.target, np.append(peers, np.iinfo(np.int64).max)),
+        in_start=np.searchsorted(coming.source, np.append(peers, np.iinfo(np.int64).max)),
+        onward_flow=onward_flow,
+        onward_ps=onward_ps,
+        answer_flow=answer_flow,
+        answer_ps=answer_ps,
+        enter_flow=enter_flow,
+        entering=np.flatnonzero(enter_flow >= 0),
+        home_entry=home_entry,
+        arrive_flow=_by_key(n_channels, coming.channel, coming.kind == _ARRIVAL),
+        grant_flow=_by_key(n_channels, coming.channel, coming.kind == _CREDIT),
+        credit_flow=credit_flow,
+        bursting=bursting,
+        crediting=crediting,
+        order=order,
+        fringe=fringe,
+    )
+
+
+def _all_flows(t: Tables) -> _Flows:
+    """List every crossing from rank to rank on the channels of ``t``."""
+    channels, number = t.channels, np.arange(len(t.channels))
+    producer_owner, consumer_owner = (t.place_owner[channels[end]] for end in ("producer_site", "consumer_site"))
+    entries, owner = np.arange(len(t.route_port)), t.place_owner[t.n_sites + t.route_port]
+    channel = np.repeat(number, channels["route_end"] - channels["route_start"])
+    hop = entries - channels["route_start"][channel]
+    before = np.where(hop > 0, np.append(0, owner[:-1])[: len(owner)], producer_owner[channel])
+    routed = number[channels["route_end"] > channels["route_start"]]
+    last = channels["route_end"][routed] - 1
+    parts = [_Flows(channel, hop, before, owner, entries)]
+    for kind, source, target in (
+        (_ARRIVAL, owner[last], consumer_owner[routed]),
+        (_ANSWER, owner[last], producer_owner[routed]),
+        (_CREDIT, consumer_owner[routed], producer_owner[routed]),
+    ):
+        parts.append(_Flows(routed, np.full(len(routed), kind), source, target, last))
+    flows = _Flows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return flows.take(np.flatnonzero(flows.source != flows.target))
+
+
+def _by_key(n_keys: int, keys: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the number of the chosen flow of each key, -1 for keys without one."""
+    flow = np.full(n_keys, -1)
+    flow[keys[chosen]] = np.flatnonzero(chosen)
+    return flow
+
+
+def _upstream(t: Tables, border: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the actors within reach upstream of the border, in program order, and the producers beyond them."""
+    chosen = np.zeros(len(t.actors), np.bool_)
+    wave = np.unique(border)
+    while len(wave) and not (chosen.any() and chosen.sum() + len(wave) > limit):
+        chosen[wave] = True
+        into = t.channels["consumer"] >= 0
+        into[into] = chosen[t.channels["consumer"][into]]
+        producers = t.channels["producer"][into]
+        wave = np.unique(producers[producers >= 0])
+        wave = wave[~chosen[wave]]
+    return np.flatnonzero(chosen), wave.astype(np.int64)
+
+
+@compiled
+def _trace_routes(
+    t: Tables, owner: NDArray[np.int64], consumer_owner: NDArray[np.int64], onward_flow: NDArray[np.int64],
+    onward_ps: NDArray[np.int64], answer_flow: NDArray[np.int64], answer_ps: NDArray[np.int64],
+    home_entry: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Follow every route backwards: where does a burst at each of our ports leave to, and after how long?"""
+    for channel in range(len(t.channels)):
+        static = t.channels[channel]
+        leads_home = consumer_owner[channel] == t.rank
+        for entry in range(static.route_end - 1, static.route_start - 1, -1):
+            if owner[entry] != t.rank:
+                leads_home = False
+                continue
+            if leads_home:
+                home_entry[channel] = entry
+            latency = t.ports[t.route_port[entry]].latency_ps
+            if entry == static.route_end - 1:
+                onward_ps[entry] = latency + t.cycle_ps  # the tail leaves at least a cycle behind the head
+                answer_ps[entry] = latency + t.cycle_ps + static.return_ps
+            elif owner[entry + 1] != t.rank:
+                onward_ps[entry] = latency
+            else:
+                onward_flow[entry], onward_ps[entry] = onward_flow[entry + 1], onward_ps[entry + 1] + latency
+                answer_flow[entry], answer_ps[entry] = answer_flow[entry + 1], answer_ps[entry + 1] + latency
