@@ -2,6 +2,11 @@
 
 A *flow* is one channel's events of one kind from one rank to another: bursts that go on to a port, bursts that arrive,
 acknowledgements, or credits. Both ends of a pair of ranks number its flows alike, by channel and kind.
+
+An *echo* is an event that comes back from the rank to whose port a burst was sent, through ports of that rank alone:
+its acknowledgement, mostly. Only the sender's own bursts cause echoes, and it knows their latencies. So the other rank
+leaves them out of its promises, and the sender keeps behind the echo of any burst that the other has not yet answered.
+Without that, two ranks that hold one route would lead each other forward by its latency, message by message.
 """
 
 from typing import NamedTuple
@@ -11,6 +16,7 @@ from numpy.typing import NDArray
 
 from emulator.program.lower import Tables
 from emulator.timing.kernel import compiled
+from emulator.timing.state import NEVER
 
 #: Actors whose next firings are bounded one by one (see ``promises``).
 DEPTH_ACTORS = 4096
@@ -30,8 +36,14 @@ class Border(NamedTuple):
     answer_flow: NDArray[np.int64]  # the same for its acknowledgement
     answer_ps: NDArray[np.int64]
     enter_flow: NDArray[np.int64]  # per entry that is ours: who sends bursts in here
-    entering: NDArray[np.int64]  # the entries where bursts come in
+    entering: NDArray[np.int64]  # the entries where bursts come in, rising
+    onward_echoes: NDArray[np.bool_]  # per entry where bursts come in: they leave to where they came from
+    answer_echoes: NDArray[np.bool_]  # the same for their acknowledgements
+    echo_ps: NDArray[np.int64]  # per entry to which we send bursts: how soon that can cause an event here
+    exit_entry: NDArray[np.int64]  # per entry where bursts come back from a visit: the entry where they left, or -1
+    visit_ps: NDArray[np.int64]  # and how long the visit takes at least
     home_entry: NDArray[np.int64]  # per channel: the entry from which on all is ours to the consumer, -1 if none
+    returning: NDArray[np.bool_]  # per channel: its bursts visit the rank from which they come to their consumer here
     arrive_flow: NDArray[np.int64]  # per channel: bursts that come in at its consumer
     grant_flow: NDArray[np.int64]  # per channel: credits that come in at its producer
     credit_flow: NDArray[np.int64]  # per channel: credits that leave from its consumer
@@ -74,11 +86,18 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     onward_flow = _by_key(n_entries, exits, leaving.kind <= _ARRIVAL)
     answer_flow = _by_key(n_entries, exits, leaving.kind == _ANSWER)
     enter_flow = _by_key(n_entries, coming.entry, came_at_port)
-    onward_ps, answer_ps = np.zeros(n_entries, np.int64), np.zeros(n_entries, np.int64)
-    home_entry = np.full(n_channels, -1)
+    onward_ps, answer_ps, visit_ps = (np.zeros(n_entries, np.int64) for _ in range(3))
+    home_entry, exit_entry = np.full(n_channels, -1), np.full(n_entries, -1)
+    returning = np.zeros(n_channels, np.bool_)
+    onward_echoes, answer_echoes = np.zeros(n_entries, np.bool_), np.zeros(n_entries, np.bool_)
+    echo_ps = np.full(n_entries, NEVER)
     owner = t.place_owner[t.n_sites + t.route_port]
-    consumer_owner = t.place_owner[t.channels["consumer_site"]]
+    producer_owner, consumer_owner = (t.place_owner[t.channels[end]] for end in ("producer_site", "consumer_site"))
     _trace_routes(t, owner, consumer_owner, onward_flow, onward_ps, answer_flow, answer_ps, home_entry)
+    _trace_echoes(
+        t, owner, producer_owner, consumer_owner, onward_echoes, answer_echoes, echo_ps, exit_entry, visit_ps,
+        returning,
+    )  # fmt: skip
     credit_flow = _by_key(n_channels, leaving.channel, leaving.kind == _CREDIT)
     starts_here = (t.channels["producer"] >= 0) & (t.channels["route_end"] > t.channels["route_start"])
     bursting = np.flatnonzero(starts_here)
@@ -97,7 +116,13 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         answer_ps=answer_ps,
         enter_flow=enter_flow,
         entering=np.flatnonzero(enter_flow >= 0),
+        onward_echoes=onward_echoes,
+        answer_echoes=answer_echoes,
+        echo_ps=echo_ps,
+        exit_entry=exit_entry,
+        visit_ps=visit_ps,
         home_entry=home_entry,
+        returning=returning,
         arrive_flow=_by_key(n_channels, coming.channel, coming.kind == _ARRIVAL),
         grant_flow=_by_key(n_channels, coming.channel, coming.kind == _CREDIT),
         credit_flow=credit_flow,
@@ -175,3 +200,35 @@ def _trace_routes(
             else:
                 onward_flow[entry], onward_ps[entry] = onward_flow[entry + 1], onward_ps[entry + 1] + latency
                 answer_flow[entry], answer_ps[entry] = answer_flow[entry + 1], answer_ps[entry + 1] + latency
+
+
+@compiled
+def _trace_echoes(
+    t: Tables, owner: NDArray[np.int64], producer_owner: NDArray[np.int64], consumer_owner: NDArray[np.int64],
+    onward_echoes: NDArray[np.bool_], answer_echoes: NDArray[np.bool_], echo_ps: NDArray[np.int64],
+    exit_entry: NDArray[np.int64], visit_ps: NDArray[np.int64], returning: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Find the bursts that come back to the rank that sent them, on either side."""
+    for channel in range(len(t.channels)):
+        static = t.channels[channel]
+        begin = static.route_start
+        while begin < static.route_end:  # a stretch of the route that one rank owns
+            end, latency = begin, 0
+            while end < static.route_end and owner[end] == owner[begin]:
+                latency += t.ports[t.route_port[end]].latency_ps
+                end += 1
+            before = owner[begin - 1] if begin > static.route_start else producer_owner[channel]
+            is_last = end == static.route_end
+            after = consumer_owner[channel] if is_last else owner[end]
+            if owner[begin] == t.rank and before != t.rank:
+                onward_echoes[begin] = after == before
+                answer_echoes[begin] = is_last and producer_owner[channel] == before
+            elif owner[begin] != t.rank and before == t.rank:
+                if after == t.rank:
+                    returning[channel] = True
+                    echo_ps[begin] = latency + (t.cycle_ps if is_last else 0)
+                if is_last and producer_owner[channel] == t.rank:
+                    echo_ps[begin] = min(echo_ps[begin], latency + t.cycle_ps + static.return_ps)
+                if not is_last and after == t.rank:
+                    exit_entry[end], visit_ps[end] = begin - 1, latency
+            begin = end

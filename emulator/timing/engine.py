@@ -17,14 +17,15 @@ from emulator.timing.state import (
     N_HEAP,
     N_OUTBOX,
     N_TRANSFERS,
+    NEVER,
     NOW,
     STARTED,
     State,
     initial_state,
 )
 
-#: A horizon that no event reaches; far from the largest integer, so that latencies can be added to it.
-END_OF_TIME_PS = 1 << 62
+#: A horizon that no event reaches.
+END_OF_TIME_PS = NEVER
 #: Records held before they go to the sink.
 RECORD_CAPACITY = 65_536
 
@@ -40,10 +41,17 @@ class PortTotals:
 
 
 class Sent(NamedTuple):
-    """Events for other ranks: rows of time, place and kind, identity and arguments, and the rank of each."""
+    """Events for other ranks.
+
+    Attributes:
+        rows: time, place and kind, identity and arguments, one event per row.
+        owner: the rank of each.
+        echo_ps: when each can cause an event here, by way of that rank's ports alone.
+    """
 
     rows: NDArray[np.int64]
     owner: NDArray[np.int64]
+    echo_ps: NDArray[np.int64]
 
 
 class TimingEngine:
@@ -117,10 +125,18 @@ class TimingEngine:
                 f"arrived at {self.now_ps} ps{'' if time_ps < self.now_ps else ' and does not own the place'}"
             )
 
+    def expect_echoes(self, echo_ps: NDArray[np.int64]) -> None:
+        """Keep behind what bursts sent to other ranks can cause here, ``echo_ps`` later by entry of a route."""
+        self._state.echo_ps[:] = echo_ps
+
     def advance(self, horizon_ps: int) -> Sent:
-        """Handle all own events before ``horizon_ps``; return the events meant for other engines' places."""
+        """Handle own events before ``horizon_ps``; return the events meant for other engines' places.
+
+        Stops earlier where bursts that it has sent out can cause events here (see ``expect_echoes``).
+        """
         sent: list[Sent] = []
         while True:
+            horizon_ps = min([horizon_ps, *(int(each.echo_ps.min()) for each in sent[-1:])])
             reason = kernel.advance(self.tables, self._state, horizon_ps, self._margin)
             if reason == kernel.CAUSALITY:
                 raise CausalityError(f"rank {self.tables.rank}: time would run backwards at {self.now_ps} ps")
@@ -134,8 +150,8 @@ class TimingEngine:
                 break
         if len(sent) == 1:
             return sent[0]
-        rows = [np.empty((0, EVENT_FIELDS), np.int64), *(each.rows for each in sent)]
-        return Sent(np.concatenate(rows), np.concatenate([np.empty(0, np.int64), *(each.owner for each in sent)]))
+        nothing = Sent(np.empty((0, EVENT_FIELDS), np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+        return Sent(*(np.concatenate(column) for column in zip(nothing, *sent, strict=True)))
 
     def run(self) -> None:
         """Time the whole batch on an engine that owns everything, and hand all records to the sink.
@@ -177,8 +193,8 @@ class TimingEngine:
 
     def _take_outbox(self) -> Sent:
         n_rows = int(self._state.counts[N_OUTBOX])
-        sent = Sent(np.empty((n_rows, EVENT_FIELDS), np.int64), np.empty(n_rows, np.int64))
-        kernel.take_outbox(self.tables, self._state, sent.rows, sent.owner)
+        sent = Sent(*(np.empty(shape, np.int64) for shape in ((n_rows, EVENT_FIELDS), n_rows, n_rows)))
+        kernel.take_outbox(self.tables, self._state, *sent)
         return sent
 
     def _reserve(self, name: str, n_more: int = 0) -> None:

@@ -25,7 +25,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.program.lower import Tables
-from emulator.timing.state import EVENT_FIELDS, N_EVENTS, N_FIRINGS, N_HEAP, N_OUTBOX, N_TRANSFERS, NOW, STARTED, State
+from emulator.timing.state import (
+    EVENT_FIELDS,
+    LIMIT,
+    N_EVENTS,
+    N_FIRINGS,
+    N_HEAP,
+    N_OUTBOX,
+    N_TRANSFERS,
+    NEVER,
+    NOW,
+    STARTED,
+    State,
+)
 from traces.schema import Cause
 
 FIRE_END, ACK, CREDIT, ARRIVE, DMA, PORT = range(6)
@@ -74,8 +86,17 @@ def push(heap: NDArray[np.int64], hole: int, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
-    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's."""
+def echo(t: Tables, s: State, event: NDArray[np.int64]) -> int:
+    """Return how soon a burst that we send to another engine's port can cause an event here."""
+    return int(s.echo_ps[t.channels[event[2] >> 32].route_start + event[4]])
+
+
+@compiled
+def emit(t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
+    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
+
+    Where a burst sent out can come back as an event for us, we must not get ahead of that.
+    """
     event = s.scratch
     event[0] = time
     event[1] = place * 8 + kind
@@ -90,6 +111,8 @@ def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int
         for field in range(EVENT_FIELDS):
             s.outbox[s.counts[N_OUTBOX], field] = event[field]
         s.counts[N_OUTBOX] += 1
+        if kind == PORT:
+            s.counts[LIMIT] = min(s.counts[LIMIT], time + echo(t, s, event))
 
 
 @compiled
@@ -157,7 +180,7 @@ def fire_ready(t: Tables, s: State, site: int, now: int) -> None:
         if static.resource != 0:
             s.held[site, static.resource] = 1
         end = now + t.duration_ps[static.duration_start + state.fired % static.n_firings]
-        emit(s, end, site, FIRE_END, actor, 0, 0, 0)
+        emit(t, s, end, site, FIRE_END, actor, 0, 0, 0)
 
 
 @compiled
@@ -174,7 +197,7 @@ def send_token(t: Tables, s: State, channel: int, now: int) -> None:
     queue.n_waiting += 1
     if queue.activity == IDLE:
         queue.activity = PROGRAMMING
-        emit(s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
+        emit(t, s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
 
 
 @compiled
@@ -197,7 +220,7 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
     first_port = len(t.site_start) - 1 + t.route_port[t.channels[channel].route_start]
     while queue.n_outstanding < part.limit:
         n_bytes = min(t.max_burst_bytes, size - state.sent_bytes)
-        emit(s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
+        emit(t, s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
         state.n_bursts += 1
         queue.n_outstanding += 1
         state.sent_bytes += n_bytes
@@ -209,7 +232,7 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
             queue.activity = IDLE
             if queue.n_waiting > 0:
                 queue.activity = PROGRAMMING
-                emit(s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
+                emit(t, s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
             return
 
 
@@ -240,10 +263,10 @@ def on_port(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     tail = max(event[5], begin + occupied) + link.latency_ps
     onward = channel.route_start + hop + 1
     if onward < channel.route_end:
-        emit(s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
+        emit(t, s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
     else:  # whatever the consumer does, the burst arrives and is acknowledged
-        emit(s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
-        emit(s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
+        emit(t, s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(t, s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
 
 
 @compiled
@@ -319,7 +342,7 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
             if ends.route_start == ends.route_end:
                 take_credit(t, s, channel, n_tokens, now)
             else:
-                emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
+                emit(t, s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends = t.channels[channel]
@@ -350,14 +373,20 @@ def find(ids: NDArray[np.int64], wanted: int) -> int:
 
 
 @compiled
-def take_outbox(t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64]) -> None:
-    """Move the outbox to ``rows``, with places and channels by their ids on the chip, and note who owns the places."""
+def take_outbox(
+    t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64], echo_ps: NDArray[np.int64]
+) -> None:  # fmt: skip
+    """Move the outbox to ``rows``, with places and channels by their ids on the chip.
+
+    Notes who owns the places, and when each event can cause one here.
+    """
     for i in range(s.counts[N_OUTBOX]):
         event, row = s.outbox[i], rows[i]
         for field in range(EVENT_FIELDS):
             row[field] = event[field]
         place, kind = event[1] >> 3, event[1] & 7
         owner[i] = t.place_owner[place]
+        echo_ps[i] = event[0] + echo(t, s, event) if kind == PORT else NEVER
         row[1] = t.place_id[place] * 8 + kind
         row[2] = t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (
             event[2] & 0xFFFFFFFF
@@ -375,7 +404,7 @@ def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
         if row[0] < s.counts[NOW] or place < 0 or channel < 0 or not s.owned[place]:
             return i
         identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
-        emit(s, row[0], place, kind, identity, row[3], row[4], row[5])
+        emit(t, s, row[0], place, kind, identity, row[3], row[4], row[5])
     return -1
 
 
@@ -397,7 +426,8 @@ def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: 
     if s.counts[STARTED] == 0:
         start(t, s)
     event = s.current
-    while s.counts[N_HEAP] > 0 and s.heap[0, 0] < horizon_ps:
+    s.counts[LIMIT] = horizon_ps
+    while s.counts[N_HEAP] > 0 and s.heap[0, 0] < s.counts[LIMIT]:
         if s.counts[N_HEAP] + margin > len(s.heap):
             return HEAP_FULL
         if s.counts[N_OUTBOX] + margin > len(s.outbox):

@@ -25,10 +25,7 @@ from numpy.typing import NDArray
 from emulator.program.lower import Tables
 from emulator.timing.border import Border
 from emulator.timing.kernel import ARRIVE, CREDIT, DMA, PORT, PROGRAMMING, SENDING, compiled
-from emulator.timing.state import N_HEAP, State
-
-#: Later than anything that happens; far from the largest integer, so that latencies can be added to it.
-NEVER = 1 << 62
+from emulator.timing.state import N_HEAP, NEVER, State
 
 
 class Bounds(NamedTuple):
@@ -64,7 +61,7 @@ def earliest_token(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.
     """Bound the arrival of the next token on a channel that ends here."""
     static, state = t.channels[channel], s.channels[channel]
     if static.producer < 0:
-        if w.moving[channel] > 0:
+        if w.moving[channel] > 0 or b.returning[channel]:
             return now
         if b.arrive_flow[channel] >= 0:
             return int(clock[b.arrive_flow[channel]])
@@ -143,27 +140,25 @@ def bound_firings(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.i
 
 
 @compiled
-def promise(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], promised: NDArray[np.int64]) -> None:
+def promise(
+    t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], echo_ps: int, promised: NDArray[np.int64]
+) -> None:  # fmt: skip
     """Work out the promise for every flow that leaves; the engine must have begun.
 
     Args:
         t, s: the program and where it stands.
         b: the border.
         w: working memory.
-        clock: per flow that comes in, what has been promised for it.
+        clock: per flow that comes in, what has been promised for it, echoes of our bursts left out.
+        echo_ps: when an echo of a burst sent out can come at the earliest.
         promised: per flow that leaves, filled with the promises; ``NEVER`` where nothing will leave.
     """
-    now = s.heap[0, 0] if s.counts[N_HEAP] > 0 else NEVER
+    now = min(s.heap[0, 0], echo_ps) if s.counts[N_HEAP] > 0 else echo_ps
     for i in range(len(clock)):
         now = min(now, clock[i])
     promised[:] = NEVER
     note_heap(t, s, b, w, promised)
     bound_firings(t, s, b, w, clock, now)
-    for i in range(len(b.entering)):
-        entry = b.entering[i]
-        comes = clock[b.enter_flow[entry]]
-        lower_promise(b.onward_flow[entry], comes + b.onward_ps[entry], promised)
-        lower_promise(b.answer_flow[entry], comes + b.answer_ps[entry], promised)
     for i in range(len(b.bursting)):
         channel = b.bursting[i]
         entry = t.channels[channel].route_start
@@ -174,3 +169,12 @@ def promise(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64],
         channel = b.crediting[i]
         ends = t.channels[channel]
         lower_promise(b.credit_flow[channel], w.end_ps[ends.consumer] + ends.return_ps, promised)
+    for i in range(len(b.entering)):  # along each route: what has visited another rank left here before
+        entry = b.entering[i]
+        comes = clock[b.enter_flow[entry]]
+        if b.exit_entry[entry] >= 0:
+            comes = min(comes, echo_ps, promised[b.onward_flow[b.exit_entry[entry]]] + b.visit_ps[entry])
+        if not b.onward_echoes[entry]:
+            lower_promise(b.onward_flow[entry], comes + b.onward_ps[entry], promised)
+        if not b.answer_echoes[entry]:
+            lower_promise(b.answer_flow[entry], comes + b.answer_ps[entry], promised)

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from emulator.program.lower import Records, Tables, record_type
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS
 
+#: Later than anything that happens; far from the largest integer, so that latencies can be added to it.
+NEVER = 1 << 62
 #: Integers per event: time, place and kind, identity, three arguments.
 EVENT_FIELDS = 6
 
 # What ``State.counts`` counts.
-N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED = range(7)
+N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT = range(8)
 
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
@@ -37,6 +39,7 @@ class State(NamedTuple):
     scratch: NDArray[np.int64]  # (EVENT_FIELDS,), the event being put together
     current: NDArray[np.int64]  # (EVENT_FIELDS,), the event being handled
     owned: NDArray[np.bool_]  # per place
+    echo_ps: NDArray[np.int64]  # per entry of route_port: how soon a burst sent out there can cause an event here
     actors: Records
     channels: Records
     queues: Records
@@ -64,12 +67,13 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     channels["credit"] = tables.channels["capacity"]
     slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(
-        counts=np.zeros(7, np.int64),
+        counts=np.zeros(8, np.int64),
         heap=np.empty((4096, EVENT_FIELDS), np.int64),
         outbox=np.empty((1024, EVENT_FIELDS), np.int64),
         scratch=np.empty(EVENT_FIELDS, np.int64),
         current=np.empty(EVENT_FIELDS, np.int64),
         owned=tables.place_owner == tables.rank,
+        echo_ps=np.full(len(tables.route_port), NEVER),
         actors=actors,
         channels=channels,
         queues=np.zeros(len(tables.queues), QUEUE_STATE),

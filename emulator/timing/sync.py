@@ -8,6 +8,7 @@ promised it by all.
 """
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,8 @@ from emulator.timing.state import EVENT_FIELDS
 
 #: Events per message at most; a longer batch goes in several.
 BATCH_EVENTS = 4096
+#: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last.
+_HEADER = 4
 _TAG = 1
 
 
@@ -50,14 +53,35 @@ class SyncCounts:
 
 @dataclass(slots=True)
 class _Link:
-    """The connection to one peer; clocks and promises are views of the rank's, for the flows of this pair."""
+    """The connection to one peer; clocks and promises are views of the rank's, for the flows of this pair.
+
+    Attributes:
+        clock_ps: what the peer has promised.
+        promised_ps: what the peer has been promised.
+        buffer, receiving: the message awaited; None if none will come.
+        sending: messages under way.
+        has_said_all: whether the last message is sent.
+        n_sent, n_taken: messages so far.
+        unanswered: messages whose bursts the peer has not yet answered, by number, and when their echoes can come.
+        echoes_ps: when bursts that came from the peer can come back to it; they count as promised until answered.
+    """
 
     peer: int
     clock_ps: NDArray[np.int64]
     promised_ps: NDArray[np.int64]
     buffer: NDArray[np.int64]
     receiving: Request | None
+    has_said_all: bool
     sending: list[tuple[Request, NDArray[np.int64]]] = field(default_factory=list)
+    n_sent: int = 0
+    n_taken: int = 0
+    unanswered: deque[tuple[int, int]] = field(default_factory=deque)
+    echoes_ps: int = END_OF_TIME_PS
+
+    @property
+    def unanswered_ps(self) -> int:
+        """When the echo of an unanswered burst can come at the earliest."""
+        return min((echo_ps for _, echo_ps in self.unanswered), default=END_OF_TIME_PS)
 
 
 class RankTiming:
@@ -69,6 +93,7 @@ class RankTiming:
         self._comm = comm
         self._border = border_of(tables)
         self._memory = working_memory(tables)
+        self.engine.expect_echoes(self._border.echo_ps)
         self._clock_ps = np.zeros(self._border.in_start[-1], np.int64)
         self._promised_ps = np.zeros(self._border.out_start[-1], np.int64)
         self._latest_ps = np.zeros_like(self._promised_ps)
@@ -78,32 +103,35 @@ class RankTiming:
         """Time the whole batch together with the other ranks.
 
         Raises:
-            CausalityError: an event came too late or was sent too early; names both ends.
+            CausalityError: an event came too late; names both ends.
             ProgramError: nothing can fire although firings are left.
         """
         while True:
             began = time.perf_counter()
-            sent = self.engine.advance(int(self._clock_ps.min(initial=END_OF_TIME_PS)))
+            sent = self.engine.advance(min(int(self._clock_ps.min(initial=END_OF_TIME_PS)), self._echo_ps))
             computed = time.perf_counter()
             self._send(sent)
             self.counts.n_rounds += 1
             self.counts.computing_s += computed - began
             self.counts.packing_s += time.perf_counter() - computed
-            if self._clock_ps.min(initial=END_OF_TIME_PS) == END_OF_TIME_PS == self._promised_ps.min(
-                initial=END_OF_TIME_PS
-            ):
+            if all(link.has_said_all and link.receiving is None for link in self._links):
                 break
             self._receive()
         self._comm.wait(*(request for link in self._links for request, _ in link.sending))
         self.engine.finish()
 
+    @property
+    def _echo_ps(self) -> int:
+        """When the echo of an unanswered burst can come at the earliest, from any peer."""
+        return min((link.unanswered_ps for link in self._links), default=END_OF_TIME_PS)
+
     def _link_to(self, index: int) -> _Link:
         border, peer = self._border, int(self._border.peers[index])
         clock_ps = self._clock_ps[border.in_start[index] : border.in_start[index + 1]]
         promised_ps = self._promised_ps[border.out_start[index] : border.out_start[index + 1]]
-        buffer = np.empty(1 + len(clock_ps) + BATCH_EVENTS * EVENT_FIELDS, np.int64)
+        buffer = np.empty(_HEADER + len(clock_ps) + BATCH_EVENTS * EVENT_FIELDS, np.int64)
         receiving = self._comm.irecv(buffer, peer, _TAG, exact=False) if len(clock_ps) else None
-        return _Link(peer, clock_ps, promised_ps, buffer, receiving)
+        return _Link(peer, clock_ps, promised_ps, buffer, receiving, has_said_all=not len(promised_ps))
 
     def _receive(self) -> None:
         """Wait for a message, and take all that have come."""
@@ -117,39 +145,51 @@ class RankTiming:
         self.counts.packing_s += time.perf_counter() - waited
 
     def _take(self, link: _Link, n_words: int) -> None:
-        n_promises = int(link.buffer[0])
-        link.clock_ps[:n_promises] = link.buffer[1 : 1 + n_promises]
-        if n_words > 1 + n_promises:
-            self.engine.deliver(link.buffer[1 + n_promises : n_words].reshape(-1, EVENT_FIELDS), link.peer)
-        is_last = n_promises > 0 and link.clock_ps.min() == END_OF_TIME_PS
+        n_promises, n_answered, echo_ps, is_last = (int(word) for word in link.buffer[:_HEADER])
+        promises, rows = np.split(link.buffer[_HEADER:n_words], [n_promises])
+        link.n_taken += 1
+        link.echoes_ps = min(link.echoes_ps, echo_ps)
+        if len(rows):
+            self.engine.deliver(rows.reshape(-1, EVENT_FIELDS), link.peer)
+        if n_promises:
+            link.clock_ps[:] = promises
+            while link.unanswered and link.unanswered[0][0] <= n_answered:
+                link.unanswered.popleft()
         link.receiving = None if is_last else self._comm.irecv(link.buffer, link.peer, _TAG, exact=False)
 
     def _send(self, sent: Sent) -> None:
         """Send every peer its events and new promises, where there are any or they let it go further."""
-        promise(self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, self._latest_ps)
-        np.clip(self._latest_ps, self._promised_ps, END_OF_TIME_PS, out=self._latest_ps)
+        echo_ps = min(self._echo_ps, int(sent.echo_ps.min(initial=END_OF_TIME_PS)))
+        promise(
+            self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, echo_ps,
+            self._latest_ps,
+        )  # fmt: skip
+        np.minimum(self._latest_ps, END_OF_TIME_PS, out=self._latest_ps)
         for i, link in enumerate(self._links):
             latest_ps = self._latest_ps[self._border.out_start[i] : self._border.out_start[i + 1]]
-            if not len(latest_ps):
+            if link.has_said_all:
                 continue
-            rows = sent.rows[sent.owner == link.peer] if len(sent.rows) else sent.rows
-            before_ps = int(link.promised_ps.min())
-            if len(rows) and int(rows[:, 0].min()) < before_ps:
-                raise CausalityError(
-                    f"rank {self.engine.tables.rank} sends rank {link.peer} an event at {int(rows[:, 0].min())} ps, "
-                    f"although it has promised none before {before_ps} ps"
-                )
-            if len(rows) or latest_ps.min() > before_ps:
+            chosen = sent.owner == link.peer
+            # Once neither has anything to say of its own accord, there is nothing to come back either.
+            link.has_said_all = END_OF_TIME_PS == int(min(latest_ps.min(), link.clock_ps.min(initial=END_OF_TIME_PS)))
+            helps = int(latest_ps.min()) > min(int(link.promised_ps.min()), link.echoes_ps)
+            if chosen.any() or helps or link.has_said_all:
                 link.promised_ps[:] = latest_ps
-                self._send_batch(link, rows)
+                link.echoes_ps = END_OF_TIME_PS
+                self._send_batch(link, sent.rows[chosen], sent.echo_ps[chosen])
 
-    def _send_batch(self, link: _Link, rows: NDArray[np.int64]) -> None:
+    def _send_batch(self, link: _Link, rows: NDArray[np.int64], echo_ps: NDArray[np.int64]) -> None:
         link.sending = [(request, message) for request, message in link.sending if not request.test()]
         self.counts.n_boundary_events += len(rows)
         self.counts.n_promises += not len(rows)
         for begin in range(0, max(len(rows), 1), BATCH_EVENTS):
-            batch = rows[begin : begin + BATCH_EVENTS].ravel()
-            promises = link.promised_ps if begin + BATCH_EVENTS >= len(rows) else link.promised_ps[:0]
-            message = np.concatenate(([len(promises)], promises, batch))
+            end = begin + BATCH_EVENTS
+            promises = link.promised_ps if end >= len(rows) else link.promised_ps[:0]
+            earliest_ps = int(echo_ps[begin:end].min(initial=END_OF_TIME_PS))
+            header = (len(promises), link.n_taken, earliest_ps, link.has_said_all and end >= len(rows))
+            message = np.concatenate((header, promises, rows[begin:end].ravel()))
             link.sending.append((self._comm.isend(message, link.peer, _TAG), message))
+            link.n_sent += 1
+            if earliest_ps < END_OF_TIME_PS:
+                link.unanswered.append((link.n_sent, earliest_ps))
             self.counts.n_messages += 1
