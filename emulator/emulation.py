@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Protocol
@@ -17,10 +17,13 @@ from emulator.parallel.comm import Comm
 from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.dataflow import Program
-from emulator.program.lower import lower_program
+from emulator.program.columns import Columns, columns_of
+from emulator.program.lower import lower
+from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.transport import program_from_bytes, program_to_bytes
-from emulator.timing.engine import PortTotals, TimingEngine
+from emulator.timing.engine import PortTotals
 from emulator.timing.records import TimingSink
+from emulator.timing.sync import RankTiming, SyncCounts, compile_kernels
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
 from emulator.values.weights import ActorWeights, cut_weights
@@ -63,7 +66,9 @@ class RankSummary:
         values_s, timing_s: wall time of the planes.
         waited_s: wall time spent waiting for other ranks.
         n_events: timing events handled.
-        ports: traffic per port, on the rank that ran the timing plane, else None.
+        n_boundary_tokens: tokens that this rank sent to other ranks.
+        sync: what keeping time with the other ranks took.
+        ports: traffic of the rank's ports, None if the timing plane did not run.
     """
 
     clusters: Span
@@ -72,7 +77,20 @@ class RankSummary:
     waited_s: float
     traffic: Traffic
     n_events: int
+    n_boundary_tokens: int
+    sync: SyncCounts
     ports: PortTotals | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What one rank did in the timing plane (see ``RankSummary``)."""
+
+    n_events: int = 0
+    n_boundary_tokens: int = 0
+    sync: SyncCounts = field(default_factory=SyncCounts)
+    ports: PortTotals | None = None
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +113,7 @@ def emulate(
 ) -> RankSummary:
     """Run a workload over all ranks of ``comm``; only rank 0 passes one.
 
-    The value plane runs on every rank. The timing plane runs on the last one, which has nothing to compute until the
-    first activations reach it.
+    Both planes run on every rank, for the same blocks of clusters.
 
     Args:
         workload: what to run, on rank 0; None elsewhere.
@@ -108,13 +125,10 @@ def emulate(
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
+    if plane is not Plane.VALUES and comm.size > 1 and comm.rank == comm.size - 1:
+        compile_kernels()  # once for all, while rank 0 prepares
     share = _distribute(workload, comm, plane)
-    n_events, ports, timing_s = 0, None, 0.0
-    if share.plane is not Plane.VALUES and comm.rank == comm.size - 1:
-        began = time.perf_counter()
-        engine = TimingEngine(lower_program(share.program, share.chip), share.n_images, sink)
-        engine.run()
-        n_events, ports, timing_s = engine.n_events, engine.port_totals, time.perf_counter() - began
+    timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink)
     traffic, values_s = Traffic(), 0.0
     if share.plane is not Plane.TIMING:
         held = _hand_out_weights(workload, share, comm)
@@ -130,16 +144,59 @@ def emulate(
         )
         executor.run(on_image)
         traffic, values_s = executor.traffic, time.perf_counter() - began
-    return RankSummary(share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports)
+    return RankSummary(
+        clusters=share.blocks[comm.rank],
+        values_s=values_s,
+        timing_s=timed.wall_s,
+        waited_s=comm.waited_s,
+        traffic=traffic,
+        n_events=timed.n_events,
+        n_boundary_tokens=timed.n_boundary_tokens,
+        sync=timed.sync,
+        ports=timed.ports,
+    )
 
 
-def check_ranks(program: Program, n_ranks: int) -> None:
+def check_ranks(workload: Workload, plane: Plane, n_ranks: int) -> None:
     """Check that every rank would get work.
 
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
-    partition_clusters(estimate_work(program), n_ranks)
+    partition_clusters(_work(workload.program, workload.mapping.chip, plane), n_ranks)
+
+
+def _work(program: Program, chip: Chip, plane: Plane) -> NDArray[np.int64]:
+    """Estimate the work of each cluster; where both planes run, values take by far the longer."""
+    return estimate_events(columns_of(program), chip) if plane is Plane.TIMING else estimate_work(program)
+
+
+def time_part(
+    columns: Columns, chip: Chip, bounds: NDArray[np.int64], n_images: int, *, comm: Comm, sink: TimingSink
+) -> Timed:
+    """Run the timing plane over the ranks of ``comm``; each lowers and holds its own part of the program.
+
+    Args:
+        columns: the program, the same on every rank.
+        chip: the chip it runs on.
+        bounds: (size + 1,), the block of clusters of each rank.
+        n_images: images in the batch.
+        comm: the ranks.
+        sink: takes this rank's records.
+    """
+    comm.barrier()  # the kernels are compiled now
+    began = time.perf_counter()
+    owners = place_owners(columns, chip, bounds)
+    n_tokens = n_images * int(boundary_tokens(columns, owners)[comm.rank])
+    timing = RankTiming(lower(columns, chip, owners, comm.rank), n_images, sink, comm)
+    timing.run()
+    wall_s = time.perf_counter() - began
+    return Timed(timing.engine.n_events, n_tokens, timing.counts, timing.engine.port_totals, wall_s)
+
+
+def _time(share: _Share, comm: Comm, sink: TimingSink) -> Timed:
+    bounds = np.array([*(block.start for block in share.blocks), share.blocks[-1].end])
+    return time_part(columns_of(share.program), share.chip, bounds, share.n_images, comm=comm, sink=sink)
 
 
 def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
@@ -156,7 +213,7 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     program = workload.program if workload else program_from_bytes(received["program"])
     chip = workload.mapping.chip if workload else Chip.model_validate_json(received["chip"])
     # Every rank works the partition out for itself: it depends on nothing but the program and the number of ranks.
-    bounds = partition_clusters(estimate_work(program), comm.size)
+    bounds = partition_clusters(_work(program, chip, Plane(received["plane"])), comm.size)
     blocks = tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 

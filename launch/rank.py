@@ -5,6 +5,7 @@ once. A failure later on, on any rank, is printed once with the rank's number an
 """
 
 import os
+import resource
 import socket
 import sys
 import time
@@ -121,7 +122,7 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
     try:
         with preparing("preparing network, mapping and program", shown=options.progress) as on_candidate:
             prepared = prepare_run(options.config, options.output, options.seed, on_candidate)
-        check_ranks(prepared.workload.program, comm.size)
+        check_ranks(prepared.workload, options.plane, comm.size)
     except BaseException:
         rmtree(options.output)
         raise
@@ -184,6 +185,7 @@ def rank_path(folder: Path, rank: int) -> Path:
 def _describe_rank(summary: RankSummary, writer: RankWriter, total_s: float) -> dict[str, Any]:
     ports = summary.ports
     used = np.flatnonzero(ports.n_bursts) if ports else np.empty(0, np.int64)
+    sync = summary.sync
     empty = np.empty(0, np.int64)
     return {
         "rank": {
@@ -197,9 +199,18 @@ def _describe_rank(summary: RankSummary, writer: RankWriter, total_s: float) -> 
             "waited_s": summary.waited_s,
             "n_messages": summary.traffic.n_messages,
             "n_bytes": summary.traffic.n_bytes,
+            "n_events": summary.n_events,
+            "n_boundary_tokens": summary.n_boundary_tokens,
+            "n_boundary_events": sync.n_boundary_events,
+            "n_timing_messages": sync.n_messages,
+            "n_promises": sync.n_promises,
+            "computing_s": sync.computing_s,
+            "packing_s": sync.packing_s,
+            "waiting_s": sync.waiting_s,
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         },
         "ports": {
-            "port": used,
+            "port": ports.port[used] if ports else empty,
             "busy_ps": ports.busy_ps[used] if ports else empty,
             "n_bytes": ports.n_bytes[used] if ports else empty,
             "n_bursts": ports.n_bursts[used] if ports else empty,

@@ -15,7 +15,7 @@ from emulator.chip.topology import Routes, Topology, build_topology
 from emulator.program.columns import Columns, Records, columns_of, record_type
 from emulator.program.dataflow import Program
 
-__all__ = ["Records", "Tables", "lower", "lower_program", "record_type", "sites_of"]
+__all__ = ["Records", "Tables", "lower", "lower_program", "no_tables", "record_type", "sites_of"]
 
 #: One row per actor; ``_start`` fields are offsets into the arrays of ``Tables`` named after them.
 ACTOR = record_type("site resource n_firings duration_start in_start in_end out_start out_end")
@@ -82,6 +82,13 @@ class Tables(NamedTuple):
     def port_id(self) -> NDArray[np.int64]:
         """Ids of the ports in the topology."""
         return self.place_id[self.n_sites :] - self.n_chip_sites
+
+
+def no_tables() -> Tables:
+    """Return the tables of a rank that has nothing to do: they have the types of all others."""
+    none = np.empty(0, np.int64)
+    records = (np.empty(0, kind) for kind in (ACTOR, CHANNEL, QUEUE, PORT))
+    return Tables(*records, *(none,) * 3, np.zeros(1, np.int64), *(none,) * 10, 0, 0, 1, 1, 1)
 
 
 def lower_program(program: Program, chip: Chip) -> Tables:

@@ -59,7 +59,9 @@ def place_owners(columns: Columns, chip: Chip, bounds: NDArray[np.int64]) -> NDA
             rank = np.repeat(owners[sites[channels[end][chosen]]], hops)
             np.minimum.at(least, hbm + 2 + routes.port, rank)
             np.maximum.at(greatest, hbm + 2 + routes.port, rank)
-        owners[hbm + 2 + routes.port[routes.start[:-1][hops > 0]]] = owners[sites[channels["producer"][chosen[hops > 0]]]]
+        owners[hbm + 2 + routes.port[routes.start[:-1][hops > 0]]] = owners[
+            sites[channels["producer"][chosen[hops > 0]]]
+        ]
     owners = np.where((owners < 0) & (least == greatest), least, owners)
     owners[(owners < 0) & (greatest < 0)] = 0  # nothing passes
     if (owners < 0).any():
@@ -78,7 +80,10 @@ def _steps_at(columns: Columns, chip: Chip, owners: NDArray[np.int64]) -> _Steps
         inner = np.flatnonzero(channel[1:] == channel[:-1]) if len(channel) else np.empty(0, np.int64)
         last = routes.start[1:][np.diff(routes.start) > 0] - 1
         parts.append(_Steps(port[inner], port[inner + 1], bursts[channel[inner]]))
-        parts += [_Steps(port[last], sites[channels[end][channel[last]]], bursts[channel[last]]) for end in ("producer", "consumer")]
+        parts += [
+            _Steps(port[last], sites[channels[end][channel[last]]], bursts[channel[last]])
+            for end in ("producer", "consumer")
+        ]
     steps = _Steps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     touching = (owners[steps.source] < 0) | (owners[steps.target] < 0)
     return _Steps(*(column[touching] for column in steps))
@@ -121,11 +126,12 @@ def estimate_events(columns: Columns, chip: Chip) -> NDArray[np.int64]:
     return np.ceil(events[:hbm]).astype(np.int64)
 
 
-def boundary_tokens(columns: Columns, owners: NDArray[np.int64]) -> int:
-    """Count the tokens per image whose producer and consumer belong to different ranks."""
+def boundary_tokens(columns: Columns, owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the tokens per image that each rank sends to consumers of other ranks."""
     rank = owners[sites_of(columns)]
-    crosses = rank[columns.channels["producer"]] != rank[columns.channels["consumer"]]
-    return int(columns.channels["n_tokens"][crosses].sum())
+    source, target = (rank[columns.channels[end]] for end in ("producer", "consumer"))
+    weights = np.where(source != target, columns.channels["n_tokens"], 0)
+    return np.bincount(source, weights=weights, minlength=int(owners.max()) + 1).astype(np.int64)
 
 
 def _bursts(columns: Columns, chip: Chip) -> NDArray[np.int64]:

@@ -92,7 +92,9 @@ def echo(t: Tables, s: State, event: NDArray[np.int64]) -> int:
 
 
 @compiled
-def emit(t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
+def emit(
+    t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int
+) -> None:
     """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
 
     Where a burst sent out can come back as an event for us, we must not get ahead of that.
@@ -388,8 +390,8 @@ def take_outbox(
         owner[i] = t.place_owner[place]
         echo_ps[i] = event[0] + echo(t, s, event) if kind == PORT else NEVER
         row[1] = t.place_id[place] * 8 + kind
-        row[2] = t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (
-            event[2] & 0xFFFFFFFF
+        row[2] = (
+            t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (event[2] & 0xFFFFFFFF)
         )
     s.counts[N_OUTBOX] = 0
 

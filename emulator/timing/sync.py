@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from emulator.errors import CausalityError
 from emulator.parallel.comm import Comm, Request
-from emulator.program.lower import Tables
+from emulator.program.lower import Tables, no_tables
+from emulator.timing import kernel
 from emulator.timing.border import border_of
 from emulator.timing.engine import END_OF_TIME_PS, Sent, TimingEngine
 from emulator.timing.promises import promise, working_memory
@@ -193,3 +194,19 @@ class RankTiming:
             if earliest_ps < END_OF_TIME_PS:
                 link.unanswered.append((link.n_sent, earliest_ps))
             self.counts.n_messages += 1
+
+
+def compile_kernels() -> None:
+    """Compile all that the timing plane needs, or load it from the cache: one rank does so before the others need it."""
+    tables = no_tables()
+    engine = TimingEngine(tables, 0, _NoRecords())
+    engine.deliver(np.empty((0, EVENT_FIELDS), np.int64))
+    sent = engine.advance(END_OF_TIME_PS)
+    kernel.take_outbox(tables, engine.state, *sent)
+    times = np.empty(0, np.int64)
+    promise(tables, engine.state, border_of(tables), working_memory(tables), times, END_OF_TIME_PS, times)
+
+
+class _NoRecords:
+    def append(self, table: str, columns: dict[str, NDArray[np.int64]]) -> None:
+        """Take nothing: there is nothing."""
