@@ -46,6 +46,9 @@ class Border(NamedTuple):
     returning: NDArray[np.bool_]  # per channel: its bursts visit the rank from which they come to their consumer here
     arrive_flow: NDArray[np.int64]  # per channel: bursts that come in at its consumer
     grant_flow: NDArray[np.int64]  # per channel: credits that come in at its producer
+    granted: NDArray[np.int64]  # the channels that get credits from other ranks
+    is_grant: NDArray[np.bool_]  # per flow that comes in: is it of credits?
+    is_credit: NDArray[np.bool_]  # per flow that leaves: is it of credits?
     credit_flow: NDArray[np.int64]  # per channel: credits that leave from its consumer
     bursting: NDArray[np.int64]  # channels that start here and whose bursts or acknowledgements leave
     crediting: NDArray[np.int64]  # channels that end here and start elsewhere
@@ -106,6 +109,7 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     crediting = np.flatnonzero(credit_flow >= 0)
     ends = np.concatenate((t.channels["producer"][bursting], t.channels["consumer"][crediting]))
     order, fringe = _upstream(t, ends, depth_actors)
+    grant_flow = _by_key(n_channels, coming.channel, coming.kind == _CREDIT)
     return Border(
         peers=peers,
         out_start=np.searchsorted(leaving.target, np.append(peers, np.iinfo(np.int64).max)),
@@ -124,7 +128,10 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         home_entry=home_entry,
         returning=returning,
         arrive_flow=_by_key(n_channels, coming.channel, coming.kind == _ARRIVAL),
-        grant_flow=_by_key(n_channels, coming.channel, coming.kind == _CREDIT),
+        grant_flow=grant_flow,
+        granted=np.flatnonzero(grant_flow >= 0),
+        is_grant=coming.kind == _CREDIT,
+        is_credit=leaving.kind == _CREDIT,
         credit_flow=credit_flow,
         bursting=bursting,
         crediting=crediting,

@@ -64,6 +64,8 @@ class TimingEngine:
 
     def __init__(self, tables: Tables, n_images: int, sink: TimingSink) -> None:
         self.tables = tables
+        #: Whether ``advance`` stopped at a firing whose token may find credit that is not yet known here.
+        self.lacks_credit = False
         self._sink = sink
         # Bounds what one event can cause: the actors of one site start, and one actor's channels move their tokens.
         per_site = np.diff(tables.site_start).max(initial=0)
@@ -132,7 +134,8 @@ class TimingEngine:
     def advance(self, horizon_ps: int) -> Sent:
         """Handle own events before ``horizon_ps``; return the events meant for other engines' places.
 
-        Stops earlier where bursts that it has sent out can cause events here (see ``expect_echoes``).
+        Stops earlier where bursts that it has sent out can cause events here (see ``expect_echoes``), and where a token
+        lacks credit that another rank may have given.
         """
         sent: list[Sent] = []
         while True:
@@ -146,7 +149,8 @@ class TimingEngine:
                 self._reserve("heap")
             elif reason == kernel.RECORDS_FULL:
                 self.flush()
-            elif reason == kernel.DONE:
+            elif reason in {kernel.DONE, kernel.NO_CREDIT}:
+                self.lacks_credit = reason == kernel.NO_CREDIT
                 break
         if len(sent) == 1:
             return sent[0]

@@ -41,7 +41,7 @@ from emulator.timing.state import (
 from traces.schema import Cause
 
 FIRE_END, ACK, CREDIT, ARRIVE, DMA, PORT = range(6)
-DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY = range(5)
+DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY, NO_CREDIT = range(6)
 IDLE, PROGRAMMING, SENDING = range(3)
 CAUSE_NONE, CAUSE_ACTOR, CAUSE_INPUT, CAUSE_ROOM, CAUSE_RESOURCE = (int(cause) for cause in Cause)
 
@@ -326,6 +326,25 @@ def record_firing(t: Tables, s: State, actor: int, now: int) -> None:
 
 
 @compiled
+def may_lack_credit(t: Tables, s: State, actor: int, now: int) -> bool:
+    """Tell whether a token that is now made may find credit that another engine has not told of yet.
+
+    Until a token lacks credit it does not matter when credit came, so an engine need not wait for news of it before.
+    """
+    static = t.actors[actor]
+    phase = s.actors[actor].fired % static.n_firings
+    for i in range(static.out_start, static.out_end):
+        channel = t.out_channel[i]
+        if (
+            s.grant_ps[channel] < now
+            and s.channels[channel].credit == 0
+            and t.made[t.channels[channel].made_start + phase]
+        ):
+            return True
+    return False
+
+
+@compiled
 def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
     """End a firing: free its resource, give input tokens back, put output tokens, look what can fire."""
     static, state = t.actors[actor], s.actors[actor]
@@ -356,6 +375,8 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
         output.slots_used += 1
         output.unsent += 1
         take_credit(t, s, channel, 0, now)
+        if output.unsent > 0:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.grant_ps[channel])
     fire_ready(t, s, static.site, now)
 
 
@@ -403,8 +424,14 @@ def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
         row, kind = rows[i], rows[i, 1] & 7
         place = find(t.place_id, row[1] >> 3)
         channel = find(t.channel_id, row[2] if kind == CREDIT else row[2] >> 32)
-        if row[0] < s.counts[NOW] or place < 0 or channel < 0 or not s.owned[place]:
+        if place < 0 or channel < 0 or not s.owned[place]:
             return i
+        if row[0] < s.counts[NOW]:
+            if kind != CREDIT or s.channels[channel].unsent > 0:
+                return i
+            s.channels[channel].credit += row[3]  # nobody has waited for it yet
+            s.counts[N_EVENTS] += 1
+            continue
         identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
         emit(t, s, row[0], place, kind, identity, row[3], row[4], row[5])
     return -1
@@ -436,6 +463,8 @@ def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: 
             return OUTBOX_FULL
         if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
             return RECORDS_FULL
+        if s.heap[0, 1] & 7 == FIRE_END and may_lack_credit(t, s, s.heap[0, 2], s.heap[0, 0]):
+            return NO_CREDIT
         for field in range(EVENT_FIELDS):
             event[field] = s.heap[0, field]
         s.counts[N_HEAP] -= 1

@@ -88,7 +88,11 @@ def earliest_burst(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.
         flow = b.grant_flow[channel]
         granted = min(w.credit_ps[channel], clock[flow]) if flow >= 0 else now
         return int(granted + t.dma_program_ps)
-    return int(w.end_ps[static.producer] + t.dma_program_ps)
+    made = int(w.end_ps[static.producer])
+    flow = b.grant_flow[channel]
+    if flow >= 0 and state.credit == 0:
+        made = max(made, min(w.credit_ps[channel], clock[flow]))
+    return made + t.dma_program_ps
 
 
 @compiled
@@ -141,7 +145,7 @@ def bound_firings(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.i
 
 @compiled
 def promise(
-    t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], echo_ps: int, promised: NDArray[np.int64]
+    t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], horizon_ps: int, promised: NDArray[np.int64]
 ) -> None:  # fmt: skip
     """Work out the promise for every flow that leaves; the engine must have begun.
 
@@ -150,12 +154,10 @@ def promise(
         b: the border.
         w: working memory.
         clock: per flow that comes in, what has been promised for it, echoes of our bursts left out.
-        echo_ps: when an echo of a burst sent out can come at the earliest.
+        horizon_ps: before this, nothing from elsewhere changes what happens here.
         promised: per flow that leaves, filled with the promises; ``NEVER`` where nothing will leave.
     """
-    now = min(s.heap[0, 0], echo_ps) if s.counts[N_HEAP] > 0 else echo_ps
-    for i in range(len(clock)):
-        now = min(now, clock[i])
+    now = min(s.heap[0, 0], horizon_ps) if s.counts[N_HEAP] > 0 else horizon_ps
     promised[:] = NEVER
     note_heap(t, s, b, w, promised)
     bound_firings(t, s, b, w, clock, now)
@@ -173,7 +175,7 @@ def promise(
         entry = b.entering[i]
         comes = clock[b.enter_flow[entry]]
         if b.exit_entry[entry] >= 0:
-            comes = min(comes, echo_ps, promised[b.onward_flow[b.exit_entry[entry]]] + b.visit_ps[entry])
+            comes = min(comes, now, promised[b.onward_flow[b.exit_entry[entry]]] + b.visit_ps[entry])
         if not b.onward_echoes[entry]:
             lower_promise(b.onward_flow[entry], comes + b.onward_ps[entry], promised)
         if not b.answer_echoes[entry]:

@@ -39,6 +39,7 @@ class State(NamedTuple):
     scratch: NDArray[np.int64]  # (EVENT_FIELDS,), the event being put together
     current: NDArray[np.int64]  # (EVENT_FIELDS,), the event being handled
     owned: NDArray[np.bool_]  # per place
+    grant_ps: NDArray[np.int64]  # per channel: no credit from another rank comes before
     echo_ps: NDArray[np.int64]  # per entry of route_port: how soon a burst sent out there can cause an event here
     actors: Records
     channels: Records
@@ -73,6 +74,7 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
         scratch=np.empty(EVENT_FIELDS, np.int64),
         current=np.empty(EVENT_FIELDS, np.int64),
         owned=tables.place_owner == tables.rank,
+        grant_ps=np.full(len(tables.channels), NEVER),
         echo_ps=np.full(len(tables.route_port), NEVER),
         actors=actors,
         channels=channels,

@@ -26,8 +26,9 @@ from emulator.timing.state import EVENT_FIELDS
 
 #: Events per message at most; a longer batch goes in several.
 BATCH_EVENTS = 4096
-#: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last.
-_HEADER = 4
+#: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last,
+#: and until when credits are wanted.
+_HEADER = 5
 _TAG = 1
 
 
@@ -62,6 +63,8 @@ class _Link:
         buffer, receiving: the message awaited; None if none will come.
         sending: messages under way.
         has_said_all: whether the last message is sent.
+        is_credit: per flow to the peer, whether it is of credits.
+        wanted_ps, peer_wants_ps: firings at which the one or the other waits for news of credits, at which time.
         n_sent, n_taken: messages so far.
         unanswered: messages whose bursts the peer has not yet answered, by number, and when their echoes can come.
         echoes_ps: when bursts that came from the peer can come back to it; they count as promised until answered.
@@ -73,7 +76,10 @@ class _Link:
     buffer: NDArray[np.int64]
     receiving: Request | None
     has_said_all: bool
+    is_credit: NDArray[np.bool_]
     sending: list[tuple[Request, NDArray[np.int64]]] = field(default_factory=list)
+    wanted_ps: int = 0
+    peer_wants_ps: int = 0
     n_sent: int = 0
     n_taken: int = 0
     unanswered: deque[tuple[int, int]] = field(default_factory=deque)
@@ -83,6 +89,17 @@ class _Link:
     def unanswered_ps(self) -> int:
         """When the echo of an unanswered burst can come at the earliest."""
         return min((echo_ps for _, echo_ps in self.unanswered), default=END_OF_TIME_PS)
+
+
+    def helps(self, latest_ps: NDArray[np.int64]) -> bool:
+        """Whether new promises let the peer go further: for credits only where it lacks some."""
+        hard, before_ps = ~self.is_credit, self.promised_ps
+        if latest_ps[hard].min(initial=END_OF_TIME_PS) > min(
+            int(before_ps[hard].min(initial=END_OF_TIME_PS)), self.echoes_ps
+        ):
+            return True
+        before_min_ps = int(before_ps[self.is_credit].min(initial=END_OF_TIME_PS))
+        return before_min_ps < self.peer_wants_ps and int(latest_ps[self.is_credit].min()) > before_min_ps
 
 
 class RankTiming:
@@ -99,6 +116,7 @@ class RankTiming:
         self._promised_ps = np.zeros(self._border.out_start[-1], np.int64)
         self._latest_ps = np.zeros_like(self._promised_ps)
         self._links = [self._link_to(i) for i in range(len(self._border.peers))]
+        self.engine.state.grant_ps[self._border.granted] = 0
 
     def run(self) -> None:
         """Time the whole batch together with the other ranks.
@@ -109,7 +127,7 @@ class RankTiming:
         """
         while True:
             began = time.perf_counter()
-            sent = self.engine.advance(min(int(self._clock_ps.min(initial=END_OF_TIME_PS)), self._echo_ps))
+            sent = self.engine.advance(self._horizon_ps)
             computed = time.perf_counter()
             self._send(sent)
             self.counts.n_rounds += 1
@@ -122,9 +140,15 @@ class RankTiming:
         self.engine.finish()
 
     @property
-    def _echo_ps(self) -> int:
-        """When the echo of an unanswered burst can come at the earliest, from any peer."""
-        return min((link.unanswered_ps for link in self._links), default=END_OF_TIME_PS)
+    def _horizon_ps(self) -> int:
+        """Before this nothing from elsewhere changes what happens here.
+
+        Credits do so only for tokens that lack them; and echoes come of bursts that a peer has not yet answered.
+        """
+        clock_ps = int(self._clock_ps[~self._border.is_grant].min(initial=END_OF_TIME_PS))
+        waiting = self._border.granted[self.engine.state.channels["unsent"][self._border.granted] > 0]
+        grant_ps = int(self._clock_ps[self._border.grant_flow[waiting]].min(initial=END_OF_TIME_PS))
+        return min(clock_ps, grant_ps, *(link.unanswered_ps for link in self._links), END_OF_TIME_PS)
 
     def _link_to(self, index: int) -> _Link:
         border, peer = self._border, int(self._border.peers[index])
@@ -132,7 +156,8 @@ class RankTiming:
         promised_ps = self._promised_ps[border.out_start[index] : border.out_start[index + 1]]
         buffer = np.empty(_HEADER + len(clock_ps) + BATCH_EVENTS * EVENT_FIELDS, np.int64)
         receiving = self._comm.irecv(buffer, peer, _TAG, exact=False) if len(clock_ps) else None
-        return _Link(peer, clock_ps, promised_ps, buffer, receiving, has_said_all=not len(promised_ps))
+        is_credit = border.is_credit[border.out_start[index] : border.out_start[index + 1]]
+        return _Link(peer, clock_ps, promised_ps, buffer, receiving, not len(promised_ps), is_credit)
 
     def _receive(self) -> None:
         """Wait for a message, and take all that have come."""
@@ -142,11 +167,13 @@ class RankTiming:
         for link in self._links:
             while link.receiving is not None and link.receiving.test():
                 self._take(link, link.receiving.n_bytes // 8)
+        granted = self._border.granted
+        self.engine.state.grant_ps[granted] = self._clock_ps[self._border.grant_flow[granted]]
         self.counts.waiting_s += waited - began
         self.counts.packing_s += time.perf_counter() - waited
 
     def _take(self, link: _Link, n_words: int) -> None:
-        n_promises, n_answered, echo_ps, is_last = (int(word) for word in link.buffer[:_HEADER])
+        n_promises, n_answered, echo_ps, is_last, wants_ps = (int(word) for word in link.buffer[:_HEADER])
         promises, rows = np.split(link.buffer[_HEADER:n_words], [n_promises])
         link.n_taken += 1
         link.echoes_ps = min(link.echoes_ps, echo_ps)
@@ -154,17 +181,19 @@ class RankTiming:
             self.engine.deliver(rows.reshape(-1, EVENT_FIELDS), link.peer)
         if n_promises:
             link.clock_ps[:] = promises
+            link.peer_wants_ps = wants_ps
             while link.unanswered and link.unanswered[0][0] <= n_answered:
                 link.unanswered.popleft()
         link.receiving = None if is_last else self._comm.irecv(link.buffer, link.peer, _TAG, exact=False)
 
     def _send(self, sent: Sent) -> None:
         """Send every peer its events and new promises, where there are any or they let it go further."""
-        echo_ps = min(self._echo_ps, int(sent.echo_ps.min(initial=END_OF_TIME_PS)))
+        horizon_ps = min(self._horizon_ps, int(sent.echo_ps.min(initial=END_OF_TIME_PS)))
         promise(
-            self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, echo_ps,
+            self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, horizon_ps,
             self._latest_ps,
         )  # fmt: skip
+        wanted_ps = self.engine.next_ps if self.engine.lacks_credit else 0
         np.minimum(self._latest_ps, END_OF_TIME_PS, out=self._latest_ps)
         for i, link in enumerate(self._links):
             latest_ps = self._latest_ps[self._border.out_start[i] : self._border.out_start[i + 1]]
@@ -173,8 +202,8 @@ class RankTiming:
             chosen = sent.owner == link.peer
             # Once neither has anything to say of its own accord, there is nothing to come back either.
             link.has_said_all = END_OF_TIME_PS == int(min(latest_ps.min(), link.clock_ps.min(initial=END_OF_TIME_PS)))
-            helps = int(latest_ps.min()) > min(int(link.promised_ps.min()), link.echoes_ps)
-            if chosen.any() or helps or link.has_said_all:
+            if chosen.any() or link.has_said_all or link.helps(latest_ps) or wanted_ps > link.wanted_ps:
+                link.wanted_ps = wanted_ps
                 link.promised_ps[:] = latest_ps
                 link.echoes_ps = END_OF_TIME_PS
                 self._send_batch(link, sent.rows[chosen], sent.echo_ps[chosen])
@@ -187,7 +216,8 @@ class RankTiming:
             end = begin + BATCH_EVENTS
             promises = link.promised_ps if end >= len(rows) else link.promised_ps[:0]
             earliest_ps = int(echo_ps[begin:end].min(initial=END_OF_TIME_PS))
-            header = (len(promises), link.n_taken, earliest_ps, link.has_said_all and end >= len(rows))
+            is_last = link.has_said_all and end >= len(rows)
+            header = (len(promises), link.n_taken, earliest_ps, is_last, link.wanted_ps)
             message = np.concatenate((header, promises, rows[begin:end].ravel()))
             link.sending.append((self._comm.isend(message, link.peer, _TAG), message))
             link.n_sent += 1
