@@ -26,8 +26,13 @@ _ARRIVAL, _ANSWER, _CREDIT = 1 << 20, (1 << 20) + 1, (1 << 20) + 2
 
 
 class Border(NamedTuple):
-    """What crosses the border; numbers of flows, -1 for none. Entries are those of ``Tables.route_port``."""
+    """What crosses the border; numbers of flows, -1 for none.
 
+    *Entries* are the ports on the routes of the channels that cross, route after route: the memory that this takes
+    grows with the border, not with the program.
+    """
+
+    entry_start: NDArray[np.int64]  # per channel: where its route begins among the entries, -1 if it does not cross
     peers: NDArray[np.int64]  # the other ranks with which this one shares a channel, rising
     out_start: NDArray[np.int64]  # (n_peers + 1,): flows to each peer
     in_start: NDArray[np.int64]  # (n_peers + 1,): flows from each peer
@@ -77,7 +82,8 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         t: the rank's part of the program.
         depth_actors: actors upstream of the border whose next firings are bounded one by one, at most about so many.
     """
-    flows, n_entries, n_channels = _all_flows(t), len(t.route_port), len(t.channels)
+    r, n_channels = _crossing_routes(t), len(t.channels)
+    flows, n_entries = _all_flows(t, r), len(r.port)
     peers = np.unique(np.concatenate((flows.source, flows.target)))
     peers = peers[peers != t.rank]
     leaving = flows.take(np.flatnonzero(flows.source == t.rank))
@@ -94,23 +100,20 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     returning = np.zeros(n_channels, np.bool_)
     onward_echoes, answer_echoes = np.zeros(n_entries, np.bool_), np.zeros(n_entries, np.bool_)
     echo_ps = np.full(n_entries, NEVER)
-    owner = t.place_owner[t.n_sites + t.route_port]
-    producer_owner, consumer_owner = (t.place_owner[t.channels[end]] for end in ("producer_site", "consumer_site"))
-    _trace_routes(t, owner, consumer_owner, onward_flow, onward_ps, answer_flow, answer_ps, home_entry)
-    _trace_echoes(
-        t, owner, producer_owner, consumer_owner, onward_echoes, answer_echoes, echo_ps, exit_entry, visit_ps,
-        returning,
-    )  # fmt: skip
+    _trace_routes(t, r, onward_flow, onward_ps, answer_flow, answer_ps, home_entry)
+    _trace_echoes(t, r, onward_echoes, answer_echoes, echo_ps, exit_entry, visit_ps, returning)
     credit_flow = _by_key(n_channels, leaving.channel, leaving.kind == _CREDIT)
-    starts_here = (t.channels["producer"] >= 0) & (t.channels["route_end"] > t.channels["route_start"])
-    bursting = np.flatnonzero(starts_here)
-    first = t.channels["route_start"][bursting]
+    entry_start = np.full(n_channels, -1)
+    entry_start[r.channel] = r.start[:-1]
+    bursting = np.flatnonzero((t.channels["producer"] >= 0) & (entry_start >= 0))
+    first = entry_start[bursting]
     bursting = bursting[(onward_flow[first] >= 0) | (answer_flow[first] >= 0)]
     crediting = np.flatnonzero(credit_flow >= 0)
     ends = np.concatenate((t.channels["producer"][bursting], t.channels["consumer"][crediting]))
     order, fringe = _upstream(t, ends, depth_actors)
     grant_flow = _by_key(n_channels, coming.channel, coming.kind == _CREDIT)
     return Border(
+        entry_start=entry_start,
         peers=peers,
         out_start=np.searchsorted(leaving.target, np.append(peers, np.iinfo(np.int64).max)),
         in_start=np.searchsorted(coming.source, np.append(peers, np.iinfo(np.int64).max)),
@@ -140,23 +143,46 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     )
 
 
-def _all_flows(t: Tables) -> _Flows:
+class _Routes(NamedTuple):
+    """The routes of the channels that cross the border, one after the other."""
+
+    channel: NDArray[np.int64]
+    start: NDArray[np.int64]  # (n_crossing + 1,), into port and owner
+    port: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    producer_owner: NDArray[np.int64]  # per crossing channel
+    consumer_owner: NDArray[np.int64]
+
+
+def _crossing_routes(t: Tables) -> _Routes:
+    """Find the channels that touch a place of another rank; all channels of ``t`` touch one of its own."""
+    channels, is_ours = t.channels, t.place_owner == t.rank
+    foreign_before = np.concatenate(([0], np.cumsum(~is_ours[t.n_sites + t.route_port])))
+    crosses = foreign_before[channels["route_end"]] > foreign_before[channels["route_start"]]
+    for end in ("producer_site", "consumer_site"):
+        crosses |= ~is_ours[channels[end]]
+    channel = np.flatnonzero(crosses)
+    rows = channels[channel]
+    stretches = [t.route_port[row["route_start"] : row["route_end"]] for row in rows]
+    port = np.concatenate([np.empty(0, np.int64), *stretches])
+    start = np.concatenate(([0], np.cumsum(rows["route_end"] - rows["route_start"])))
+    ends = (t.place_owner[rows[end]] for end in ("producer_site", "consumer_site"))
+    return _Routes(channel, start, port, t.place_owner[t.n_sites + port], *ends)
+
+
+def _all_flows(t: Tables, r: _Routes) -> _Flows:
     """List every crossing from rank to rank on the channels of ``t``."""
-    channels, number = t.channels, np.arange(len(t.channels))
-    producer_owner, consumer_owner = (t.place_owner[channels[end]] for end in ("producer_site", "consumer_site"))
-    entries, owner = np.arange(len(t.route_port)), t.place_owner[t.n_sites + t.route_port]
-    channel = np.repeat(number, channels["route_end"] - channels["route_start"])
-    hop = entries - channels["route_start"][channel]
-    before = np.where(hop > 0, np.append(0, owner[:-1])[: len(owner)], producer_owner[channel])
-    routed = number[channels["route_end"] > channels["route_start"]]
-    last = channels["route_end"][routed] - 1
-    parts = [_Flows(channel, hop, before, owner, entries)]
+    number, entries = np.repeat(np.arange(len(r.channel)), np.diff(r.start)), np.arange(len(r.port))
+    hop = entries - r.start[number]
+    before = np.where(hop > 0, np.append(0, r.owner[:-1])[: len(entries)], r.producer_owner[number])
+    last = r.start[1:] - 1
+    parts = [_Flows(r.channel[number], hop, before, r.owner, entries)]
     for kind, source, target in (
-        (_ARRIVAL, owner[last], consumer_owner[routed]),
-        (_ANSWER, owner[last], producer_owner[routed]),
-        (_CREDIT, consumer_owner[routed], producer_owner[routed]),
+        (_ARRIVAL, r.owner[last], r.consumer_owner),
+        (_ANSWER, r.owner[last], r.producer_owner),
+        (_CREDIT, r.consumer_owner, r.producer_owner),
     ):
-        parts.append(_Flows(routed, np.full(len(routed), kind), source, target, last))
+        parts.append(_Flows(r.channel, np.full(len(r.channel), kind), source, target, last))
     flows = _Flows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     return flows.take(np.flatnonzero(flows.source != flows.target))
 
@@ -184,25 +210,23 @@ def _upstream(t: Tables, border: NDArray[np.int64], limit: int) -> tuple[NDArray
 
 @compiled
 def _trace_routes(
-    t: Tables, owner: NDArray[np.int64], consumer_owner: NDArray[np.int64], onward_flow: NDArray[np.int64],
-    onward_ps: NDArray[np.int64], answer_flow: NDArray[np.int64], answer_ps: NDArray[np.int64],
-    home_entry: NDArray[np.int64],
+    t: Tables, r: _Routes, onward_flow: NDArray[np.int64], onward_ps: NDArray[np.int64],
+    answer_flow: NDArray[np.int64], answer_ps: NDArray[np.int64], home_entry: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Follow every route backwards: where does a burst at each of our ports leave to, and after how long?"""
-    for channel in range(len(t.channels)):
-        static = t.channels[channel]
-        leads_home = consumer_owner[channel] == t.rank
-        for entry in range(static.route_end - 1, static.route_start - 1, -1):
-            if owner[entry] != t.rank:
+    for i in range(len(r.channel)):
+        leads_home = r.consumer_owner[i] == t.rank
+        for entry in range(r.start[i + 1] - 1, r.start[i] - 1, -1):
+            if r.owner[entry] != t.rank:
                 leads_home = False
                 continue
             if leads_home:
-                home_entry[channel] = entry
-            latency = t.ports[t.route_port[entry]].latency_ps
-            if entry == static.route_end - 1:
+                home_entry[r.channel[i]] = entry
+            latency = t.ports[r.port[entry]].latency_ps
+            if entry == r.start[i + 1] - 1:
                 onward_ps[entry] = latency + t.cycle_ps  # the tail leaves at least a cycle behind the head
-                answer_ps[entry] = latency + t.cycle_ps + static.return_ps
-            elif owner[entry + 1] != t.rank:
+                answer_ps[entry] = latency + t.cycle_ps + t.channels[r.channel[i]].return_ps
+            elif r.owner[entry + 1] != t.rank:
                 onward_ps[entry] = latency
             else:
                 onward_flow[entry], onward_ps[entry] = onward_flow[entry + 1], onward_ps[entry + 1] + latency
@@ -211,30 +235,29 @@ def _trace_routes(
 
 @compiled
 def _trace_echoes(
-    t: Tables, owner: NDArray[np.int64], producer_owner: NDArray[np.int64], consumer_owner: NDArray[np.int64],
-    onward_echoes: NDArray[np.bool_], answer_echoes: NDArray[np.bool_], echo_ps: NDArray[np.int64],
-    exit_entry: NDArray[np.int64], visit_ps: NDArray[np.int64], returning: NDArray[np.bool_],
+    t: Tables, r: _Routes, onward_echoes: NDArray[np.bool_], answer_echoes: NDArray[np.bool_],
+    echo_ps: NDArray[np.int64], exit_entry: NDArray[np.int64], visit_ps: NDArray[np.int64],
+    returning: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Find the bursts that come back to the rank that sent them, on either side."""
-    for channel in range(len(t.channels)):
-        static = t.channels[channel]
-        begin = static.route_start
-        while begin < static.route_end:  # a stretch of the route that one rank owns
+    for i in range(len(r.channel)):
+        static, begin = t.channels[r.channel[i]], r.start[i]
+        while begin < r.start[i + 1]:  # a stretch of the route that one rank owns
             end, latency = begin, 0
-            while end < static.route_end and owner[end] == owner[begin]:
-                latency += t.ports[t.route_port[end]].latency_ps
+            while end < r.start[i + 1] and r.owner[end] == r.owner[begin]:
+                latency += t.ports[r.port[end]].latency_ps
                 end += 1
-            before = owner[begin - 1] if begin > static.route_start else producer_owner[channel]
-            is_last = end == static.route_end
-            after = consumer_owner[channel] if is_last else owner[end]
-            if owner[begin] == t.rank and before != t.rank:
+            before = r.owner[begin - 1] if begin > r.start[i] else r.producer_owner[i]
+            is_last = end == r.start[i + 1]
+            after = r.consumer_owner[i] if is_last else r.owner[end]
+            if r.owner[begin] == t.rank and before != t.rank:
                 onward_echoes[begin] = after == before
-                answer_echoes[begin] = is_last and producer_owner[channel] == before
-            elif owner[begin] != t.rank and before == t.rank:
+                answer_echoes[begin] = is_last and r.producer_owner[i] == before
+            elif r.owner[begin] != t.rank and before == t.rank:
                 if after == t.rank:
-                    returning[channel] = True
+                    returning[r.channel[i]] = True
                     echo_ps[begin] = latency + (t.cycle_ps if is_last else 0)
-                if is_last and producer_owner[channel] == t.rank:
+                if is_last and r.producer_owner[i] == t.rank:
                     echo_ps[begin] = min(echo_ps[begin], latency + t.cycle_ps + static.return_ps)
                 if not is_last and after == t.rank:
                     exit_entry[end], visit_ps[end] = begin - 1, latency

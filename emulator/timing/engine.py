@@ -127,9 +127,9 @@ class TimingEngine:
                 f"arrived at {self.now_ps} ps{'' if time_ps < self.now_ps else ' and does not own the place'}"
             )
 
-    def expect_echoes(self, echo_ps: NDArray[np.int64]) -> None:
-        """Keep behind what bursts sent to other ranks can cause here, ``echo_ps`` later by entry of a route."""
-        self._state.echo_ps[:] = echo_ps
+    def expect_echoes(self, entry_start: NDArray[np.int64], echo_ps: NDArray[np.int64]) -> None:
+        """Keep behind what bursts sent to other ranks can cause here (see ``Border``)."""
+        self._state = self._state._replace(entry_start=entry_start, echo_ps=echo_ps)
 
     def advance(self, horizon_ps: int) -> Sent:
         """Handle own events before ``horizon_ps``; return the events meant for other engines' places.

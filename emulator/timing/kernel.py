@@ -86,15 +86,14 @@ def push(heap: NDArray[np.int64], hole: int, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def echo(t: Tables, s: State, event: NDArray[np.int64]) -> int:
+def echo(s: State, event: NDArray[np.int64]) -> int:
     """Return how soon a burst that we send to another engine's port can cause an event here."""
-    return int(s.echo_ps[t.channels[event[2] >> 32].route_start + event[4]])
+    start = s.entry_start[event[2] >> 32]
+    return int(s.echo_ps[start + event[4]]) if start >= 0 else NEVER
 
 
 @compiled
-def emit(
-    t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int
-) -> None:
+def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
     """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
 
     Where a burst sent out can come back as an event for us, we must not get ahead of that.
@@ -114,7 +113,7 @@ def emit(
             s.outbox[s.counts[N_OUTBOX], field] = event[field]
         s.counts[N_OUTBOX] += 1
         if kind == PORT:
-            s.counts[LIMIT] = min(s.counts[LIMIT], time + echo(t, s, event))
+            s.counts[LIMIT] = min(s.counts[LIMIT], time + echo(s, event))
 
 
 @compiled
@@ -182,7 +181,7 @@ def fire_ready(t: Tables, s: State, site: int, now: int) -> None:
         if static.resource != 0:
             s.held[site, static.resource] = 1
         end = now + t.duration_ps[static.duration_start + state.fired % static.n_firings]
-        emit(t, s, end, site, FIRE_END, actor, 0, 0, 0)
+        emit(s, end, site, FIRE_END, actor, 0, 0, 0)
 
 
 @compiled
@@ -199,7 +198,7 @@ def send_token(t: Tables, s: State, channel: int, now: int) -> None:
     queue.n_waiting += 1
     if queue.activity == IDLE:
         queue.activity = PROGRAMMING
-        emit(t, s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
+        emit(s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
 
 
 @compiled
@@ -222,7 +221,7 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
     first_port = len(t.site_start) - 1 + t.route_port[t.channels[channel].route_start]
     while queue.n_outstanding < part.limit:
         n_bytes = min(t.max_burst_bytes, size - state.sent_bytes)
-        emit(t, s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
+        emit(s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
         state.n_bursts += 1
         queue.n_outstanding += 1
         state.sent_bytes += n_bytes
@@ -234,7 +233,7 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
             queue.activity = IDLE
             if queue.n_waiting > 0:
                 queue.activity = PROGRAMMING
-                emit(t, s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
+                emit(s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
             return
 
 
@@ -265,10 +264,10 @@ def on_port(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     tail = max(event[5], begin + occupied) + link.latency_ps
     onward = channel.route_start + hop + 1
     if onward < channel.route_end:
-        emit(t, s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
+        emit(s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
     else:  # whatever the consumer does, the burst arrives and is acknowledged
-        emit(t, s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
-        emit(t, s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
+        emit(s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
 
 
 @compiled
@@ -363,7 +362,7 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
             if ends.route_start == ends.route_end:
                 take_credit(t, s, channel, n_tokens, now)
             else:
-                emit(t, s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
+                emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends = t.channels[channel]
@@ -409,7 +408,7 @@ def take_outbox(
             row[field] = event[field]
         place, kind = event[1] >> 3, event[1] & 7
         owner[i] = t.place_owner[place]
-        echo_ps[i] = event[0] + echo(t, s, event) if kind == PORT else NEVER
+        echo_ps[i] = event[0] + echo(s, event) if kind == PORT else NEVER
         row[1] = t.place_id[place] * 8 + kind
         row[2] = (
             t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (event[2] & 0xFFFFFFFF)
@@ -433,7 +432,7 @@ def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
             s.counts[N_EVENTS] += 1
             continue
         identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
-        emit(t, s, row[0], place, kind, identity, row[3], row[4], row[5])
+        emit(s, row[0], place, kind, identity, row[3], row[4], row[5])
     return -1
 
 

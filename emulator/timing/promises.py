@@ -112,7 +112,9 @@ def note_heap(t: Tables, s: State, b: Border, w: Bounds, promised: NDArray[np.in
         time, kind, identity = s.heap[i, 0], s.heap[i, 1] & 7, s.heap[i, 2]
         if kind == PORT:
             channel = identity >> 32
-            entry = t.channels[channel].route_start + s.heap[i, 4]
+            if b.entry_start[channel] < 0:
+                continue
+            entry = b.entry_start[channel] + s.heap[i, 4]
             w.moving[channel] += 1
             lower_promise(b.onward_flow[entry], time + b.onward_ps[entry], promised)
             lower_promise(b.answer_flow[entry], time + b.answer_ps[entry], promised)
@@ -163,7 +165,7 @@ def promise(
     bound_firings(t, s, b, w, clock, now)
     for i in range(len(b.bursting)):
         channel = b.bursting[i]
-        entry = t.channels[channel].route_start
+        entry = b.entry_start[channel]
         departs = earliest_burst(t, s, b, w, clock, channel, now)
         lower_promise(b.onward_flow[entry], departs + b.onward_ps[entry], promised)
         lower_promise(b.answer_flow[entry], departs + b.answer_ps[entry], promised)

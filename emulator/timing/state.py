@@ -40,7 +40,8 @@ class State(NamedTuple):
     current: NDArray[np.int64]  # (EVENT_FIELDS,), the event being handled
     owned: NDArray[np.bool_]  # per place
     grant_ps: NDArray[np.int64]  # per channel: no credit from another rank comes before
-    echo_ps: NDArray[np.int64]  # per entry of route_port: how soon a burst sent out there can cause an event here
+    entry_start: NDArray[np.int64]  # per channel: where its ports begin in echo_ps, -1 if it stays among ours
+    echo_ps: NDArray[np.int64]  # how soon a burst sent out to such a port can cause an event here
     actors: Records
     channels: Records
     queues: Records
@@ -75,7 +76,8 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
         current=np.empty(EVENT_FIELDS, np.int64),
         owned=tables.place_owner == tables.rank,
         grant_ps=np.full(len(tables.channels), NEVER),
-        echo_ps=np.full(len(tables.route_port), NEVER),
+        entry_start=np.full(len(tables.channels), -1),
+        echo_ps=np.empty(0, np.int64),
         actors=actors,
         channels=channels,
         queues=np.zeros(len(tables.queues), QUEUE_STATE),

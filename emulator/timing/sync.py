@@ -27,7 +27,7 @@ from emulator.timing.state import EVENT_FIELDS
 #: Events per message at most; a longer batch goes in several.
 BATCH_EVENTS = 4096
 #: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last,
-#: and until when credits are wanted.
+#: and whether news of credits are wanted.
 _HEADER = 5
 _TAG = 1
 
@@ -64,7 +64,7 @@ class _Link:
         sending: messages under way.
         has_said_all: whether the last message is sent.
         is_credit: per flow to the peer, whether it is of credits.
-        wanted_ps, peer_wants_ps: firings at which the one or the other waits for news of credits, at which time.
+        wants, peer_wants: whether this rank or the peer waits for news of credits, as it has last told.
         n_sent, n_taken: messages so far.
         unanswered: messages whose bursts the peer has not yet answered, by number, and when their echoes can come.
         echoes_ps: when bursts that came from the peer can come back to it; they count as promised until answered.
@@ -78,8 +78,8 @@ class _Link:
     has_said_all: bool
     is_credit: NDArray[np.bool_]
     sending: list[tuple[Request, NDArray[np.int64]]] = field(default_factory=list)
-    wanted_ps: int = 0
-    peer_wants_ps: int = 0
+    wants: bool = False
+    peer_wants: bool = False
     n_sent: int = 0
     n_taken: int = 0
     unanswered: deque[tuple[int, int]] = field(default_factory=deque)
@@ -98,8 +98,7 @@ class _Link:
             int(before_ps[hard].min(initial=END_OF_TIME_PS)), self.echoes_ps
         ):
             return True
-        before_min_ps = int(before_ps[self.is_credit].min(initial=END_OF_TIME_PS))
-        return before_min_ps < self.peer_wants_ps and int(latest_ps[self.is_credit].min()) > before_min_ps
+        return self.peer_wants and bool((latest_ps > before_ps)[self.is_credit].any())
 
 
 class RankTiming:
@@ -111,7 +110,7 @@ class RankTiming:
         self._comm = comm
         self._border = border_of(tables)
         self._memory = working_memory(tables)
-        self.engine.expect_echoes(self._border.echo_ps)
+        self.engine.expect_echoes(self._border.entry_start, self._border.echo_ps)
         self._clock_ps = np.zeros(self._border.in_start[-1], np.int64)
         self._promised_ps = np.zeros(self._border.out_start[-1], np.int64)
         self._latest_ps = np.zeros_like(self._promised_ps)
@@ -146,9 +145,18 @@ class RankTiming:
         Credits do so only for tokens that lack them; and echoes come of bursts that a peer has not yet answered.
         """
         clock_ps = int(self._clock_ps[~self._border.is_grant].min(initial=END_OF_TIME_PS))
-        waiting = self._border.granted[self.engine.state.channels["unsent"][self._border.granted] > 0]
+        channels, granted = self.engine.state.channels, self._border.granted
+        waiting = granted[channels["unsent"][granted] > 0]
         grant_ps = int(self._clock_ps[self._border.grant_flow[waiting]].min(initial=END_OF_TIME_PS))
         return min(clock_ps, grant_ps, *(link.unanswered_ps for link in self._links), END_OF_TIME_PS)
+
+    def _grants_needed(self) -> NDArray[np.int64]:
+        """Return the flows of credits without whose news this rank cannot go on."""
+        granted, channels = self._border.granted, self.engine.state.channels[self._border.granted]
+        needed = channels["unsent"] > 0
+        if self.engine.lacks_credit:
+            needed |= channels["credit"] == 0
+        return self._border.grant_flow[granted[needed]]
 
     def _link_to(self, index: int) -> _Link:
         border, peer = self._border, int(self._border.peers[index])
@@ -173,7 +181,7 @@ class RankTiming:
         self.counts.packing_s += time.perf_counter() - waited
 
     def _take(self, link: _Link, n_words: int) -> None:
-        n_promises, n_answered, echo_ps, is_last, wants_ps = (int(word) for word in link.buffer[:_HEADER])
+        n_promises, n_answered, echo_ps, is_last, wants = (int(word) for word in link.buffer[:_HEADER])
         promises, rows = np.split(link.buffer[_HEADER:n_words], [n_promises])
         link.n_taken += 1
         link.echoes_ps = min(link.echoes_ps, echo_ps)
@@ -181,7 +189,7 @@ class RankTiming:
             self.engine.deliver(rows.reshape(-1, EVENT_FIELDS), link.peer)
         if n_promises:
             link.clock_ps[:] = promises
-            link.peer_wants_ps = wants_ps
+            link.peer_wants = bool(wants)
             while link.unanswered and link.unanswered[0][0] <= n_answered:
                 link.unanswered.popleft()
         link.receiving = None if is_last else self._comm.irecv(link.buffer, link.peer, _TAG, exact=False)
@@ -193,7 +201,7 @@ class RankTiming:
             self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, horizon_ps,
             self._latest_ps,
         )  # fmt: skip
-        wanted_ps = self.engine.next_ps if self.engine.lacks_credit else 0
+        needed = self._grants_needed()
         np.minimum(self._latest_ps, END_OF_TIME_PS, out=self._latest_ps)
         for i, link in enumerate(self._links):
             latest_ps = self._latest_ps[self._border.out_start[i] : self._border.out_start[i + 1]]
@@ -202,8 +210,10 @@ class RankTiming:
             chosen = sent.owner == link.peer
             # Once neither has anything to say of its own accord, there is nothing to come back either.
             link.has_said_all = END_OF_TIME_PS == int(min(latest_ps.min(), link.clock_ps.min(initial=END_OF_TIME_PS)))
-            if chosen.any() or link.has_said_all or link.helps(latest_ps) or wanted_ps > link.wanted_ps:
-                link.wanted_ps = wanted_ps
+            begin, end = self._border.in_start[i : i + 2]
+            wants = bool(((needed >= begin) & (needed < end)).any())
+            if chosen.any() or link.has_said_all or link.helps(latest_ps) or wants > link.wants:
+                link.wants = wants
                 link.promised_ps[:] = latest_ps
                 link.echoes_ps = END_OF_TIME_PS
                 self._send_batch(link, sent.rows[chosen], sent.echo_ps[chosen])
@@ -217,7 +227,7 @@ class RankTiming:
             promises = link.promised_ps if end >= len(rows) else link.promised_ps[:0]
             earliest_ps = int(echo_ps[begin:end].min(initial=END_OF_TIME_PS))
             is_last = link.has_said_all and end >= len(rows)
-            header = (len(promises), link.n_taken, earliest_ps, is_last, link.wanted_ps)
+            header = (len(promises), link.n_taken, earliest_ps, is_last, link.wants)
             message = np.concatenate((header, promises, rows[begin:end].ravel()))
             link.sending.append((self._comm.isend(message, link.peer, _TAG), message))
             link.n_sent += 1
