@@ -151,9 +151,7 @@ class _StackBuilder:
                 f"{self._network.name} does not fit {self._chip.name}: L1 of cluster {fullest} needs "
                 f"{self._l1_bytes[fullest]} bytes, there are {self._chip.cluster.l1_bytes}"
             )
-        return self._pools.columns(
-            self._chip.n_clusters, np.concatenate(self._actors), np.concatenate(self._channels)
-        )
+        return self._pools.columns(self._chip.n_clusters, np.concatenate(self._actors), np.concatenate(self._channels))
 
     def _take(self, n: int) -> NDArray[np.int64]:
         """Take the next ``n`` clusters."""

@@ -26,9 +26,9 @@ from emulator.timing.state import EVENT_FIELDS
 
 #: Events per message at most; a longer batch goes in several.
 BATCH_EVENTS = 4096
-#: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last,
-#: and whether news of credits are wanted.
-_HEADER = 5
+#: Words before the promises: their number, messages answered, when the bursts of this one can come back, is it the last
+#: of its batch, the last of all, and are news of credits wanted.
+_HEADER = 6
 _TAG = 1
 
 
@@ -75,8 +75,8 @@ class _Link:
     promised_ps: NDArray[np.int64]
     buffer: NDArray[np.int64]
     receiving: Request | None
-    has_said_all: bool
     is_credit: NDArray[np.bool_]
+    has_said_all: bool = False
     sending: list[tuple[Request, NDArray[np.int64]]] = field(default_factory=list)
     wants: bool = False
     peer_wants: bool = False
@@ -89,7 +89,6 @@ class _Link:
     def unanswered_ps(self) -> int:
         """When the echo of an unanswered burst can come at the earliest."""
         return min((echo_ps for _, echo_ps in self.unanswered), default=END_OF_TIME_PS)
-
 
     def helps(self, latest_ps: NDArray[np.int64]) -> bool:
         """Whether new promises let the peer go further: for credits only where it lacks some."""
@@ -126,7 +125,7 @@ class RankTiming:
         """
         while True:
             began = time.perf_counter()
-            sent = self.engine.advance(self._horizon_ps)
+            sent = self._advance()
             computed = time.perf_counter()
             self._send(sent)
             self.counts.n_rounds += 1
@@ -137,6 +136,16 @@ class RankTiming:
             self._receive()
         self._comm.wait(*(request for link in self._links for request, _ in link.sending))
         self.engine.finish()
+
+    def _advance(self) -> Sent:
+        """Go as far as promises allow; a token that lacked credit on the way may have got it since."""
+        parts: list[Sent] = []
+        horizon_ps = self._horizon_ps
+        while True:
+            parts.append(self.engine.advance(horizon_ps))
+            horizon_ps = min(self._horizon_ps, *(int(each.echo_ps.min(initial=END_OF_TIME_PS)) for each in parts))
+            if self.engine.lacks_credit or self.engine.next_ps >= horizon_ps:
+                return parts[0] if len(parts) == 1 else Sent(*(np.concatenate(c) for c in zip(*parts, strict=True)))
 
     @property
     def _horizon_ps(self) -> int:
@@ -163,9 +172,9 @@ class RankTiming:
         clock_ps = self._clock_ps[border.in_start[index] : border.in_start[index + 1]]
         promised_ps = self._promised_ps[border.out_start[index] : border.out_start[index + 1]]
         buffer = np.empty(_HEADER + len(clock_ps) + BATCH_EVENTS * EVENT_FIELDS, np.int64)
-        receiving = self._comm.irecv(buffer, peer, _TAG, exact=False) if len(clock_ps) else None
+        receiving = self._comm.irecv(buffer, peer, _TAG, exact=False)
         is_credit = border.is_credit[border.out_start[index] : border.out_start[index + 1]]
-        return _Link(peer, clock_ps, promised_ps, buffer, receiving, not len(promised_ps), is_credit)
+        return _Link(peer, clock_ps, promised_ps, buffer, receiving, is_credit)
 
     def _receive(self) -> None:
         """Wait for a message, and take all that have come."""
@@ -181,13 +190,13 @@ class RankTiming:
         self.counts.packing_s += time.perf_counter() - waited
 
     def _take(self, link: _Link, n_words: int) -> None:
-        n_promises, n_answered, echo_ps, is_last, wants = (int(word) for word in link.buffer[:_HEADER])
+        n_promises, n_answered, echo_ps, is_whole, is_last, wants = (int(word) for word in link.buffer[:_HEADER])
         promises, rows = np.split(link.buffer[_HEADER:n_words], [n_promises])
         link.n_taken += 1
         link.echoes_ps = min(link.echoes_ps, echo_ps)
         if len(rows):
             self.engine.deliver(rows.reshape(-1, EVENT_FIELDS), link.peer)
-        if n_promises:
+        if is_whole:
             link.clock_ps[:] = promises
             link.peer_wants = bool(wants)
             while link.unanswered and link.unanswered[0][0] <= n_answered:
@@ -209,7 +218,8 @@ class RankTiming:
                 continue
             chosen = sent.owner == link.peer
             # Once neither has anything to say of its own accord, there is nothing to come back either.
-            link.has_said_all = END_OF_TIME_PS == int(min(latest_ps.min(), link.clock_ps.min(initial=END_OF_TIME_PS)))
+            promises = (latest_ps, link.clock_ps)
+            link.has_said_all = all(int(each.min(initial=END_OF_TIME_PS)) == END_OF_TIME_PS for each in promises)
             begin, end = self._border.in_start[i : i + 2]
             wants = bool(((needed >= begin) & (needed < end)).any())
             if chosen.any() or link.has_said_all or link.helps(latest_ps) or wants > link.wants:
@@ -224,10 +234,10 @@ class RankTiming:
         self.counts.n_promises += not len(rows)
         for begin in range(0, max(len(rows), 1), BATCH_EVENTS):
             end = begin + BATCH_EVENTS
-            promises = link.promised_ps if end >= len(rows) else link.promised_ps[:0]
+            is_whole = end >= len(rows)
+            promises = link.promised_ps if is_whole else link.promised_ps[:0]
             earliest_ps = int(echo_ps[begin:end].min(initial=END_OF_TIME_PS))
-            is_last = link.has_said_all and end >= len(rows)
-            header = (len(promises), link.n_taken, earliest_ps, is_last, link.wants)
+            header = (len(promises), link.n_taken, earliest_ps, is_whole, is_whole and link.has_said_all, link.wants)
             message = np.concatenate((header, promises, rows[begin:end].ravel()))
             link.sending.append((self._comm.isend(message, link.peer, _TAG), message))
             link.n_sent += 1
