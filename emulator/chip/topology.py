@@ -138,7 +138,7 @@ class Tree:
         edges = np.array(self._first_edge) + sites[:, None] // np.array(self._sizes)
         edges[sites == self.n_clusters] = -1
         edges[sites == self.n_clusters, 0] = self._hbm_edge
-        return edges
+        return np.asarray(edges, np.int64)
 
     def port(self, port_id: int) -> Port:
         """Describe one port."""

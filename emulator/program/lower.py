@@ -87,8 +87,10 @@ class Tables(NamedTuple):
 def no_tables() -> Tables:
     """Return the tables of a rank that has nothing to do: they have the types of all others."""
     none = np.empty(0, np.int64)
-    records = (np.empty(0, kind) for kind in (ACTOR, CHANNEL, QUEUE, PORT))
-    return Tables(*records, *(none,) * 3, np.zeros(1, np.int64), *(none,) * 10, 0, 0, 1, 1, 1)
+    tables = dict.fromkeys(Tables._fields, none) | dict.fromkeys(Tables._fields[-5:], 1)
+    records = {"actors": ACTOR, "channels": CHANNEL, "queues": QUEUE, "ports": PORT}
+    tables |= {name: np.empty(0, kind) for name, kind in records.items()} | {"site_start": np.zeros(1, np.int64)}
+    return Tables(**tables)  # type: ignore[arg-type]  # one type per field, as the loops above see to
 
 
 def lower_program(program: Program, chip: Chip) -> Tables:

@@ -35,14 +35,15 @@ class Bounds(NamedTuple):
     programmed_ps: NDArray[np.int64]  # per queue: when its DMA is programmed
     credit_ps: NDArray[np.int64]  # per channel: when the next credit on its way arrives
     moving: NDArray[np.int64]  # per channel: bursts on their way in places of ours
+    echo_ps: NDArray[np.int64]  # per flow that leaves: when what still comes in leaves on it, echoes included
 
 
-def working_memory(t: Tables) -> Bounds:
+def working_memory(t: Tables, b: Border) -> Bounds:
     """Return memory for ``promise``."""
     n_channels = len(t.channels)
     return Bounds(
         np.full(len(t.actors), NEVER), np.full(len(t.queues), NEVER), np.full(n_channels, NEVER),
-        np.zeros(n_channels, np.int64),
+        np.zeros(n_channels, np.int64), np.full(b.out_start[-1], NEVER),
     )  # fmt: skip
 
 
@@ -147,20 +148,24 @@ def bound_firings(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.i
 
 @compiled
 def promise(
-    t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], horizon_ps: int, promised: NDArray[np.int64]
+    t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], horizon_ps: int, echo_ps: int,
+    promised: NDArray[np.int64]
 ) -> None:  # fmt: skip
     """Work out the promise for every flow that leaves; the engine must have begun.
 
     Args:
-        t, s: the program and where it stands.
+        t: the program.
+        s: where it stands.
         b: the border.
         w: working memory.
         clock: per flow that comes in, what has been promised for it, echoes of our bursts left out.
         horizon_ps: before this, nothing from elsewhere changes what happens here.
+        echo_ps: when a burst that has been sent out can come back at the earliest.
         promised: per flow that leaves, filled with the promises; ``NEVER`` where nothing will leave.
     """
     now = min(s.heap[0, 0], horizon_ps) if s.counts[N_HEAP] > 0 else horizon_ps
     promised[:] = NEVER
+    w.echo_ps[:] = NEVER
     note_heap(t, s, b, w, promised)
     bound_firings(t, s, b, w, clock, now)
     for i in range(len(b.bursting)):
@@ -177,7 +182,9 @@ def promise(
         entry = b.entering[i]
         comes = clock[b.enter_flow[entry]]
         if b.exit_entry[entry] >= 0:
-            comes = min(comes, now, promised[b.onward_flow[b.exit_entry[entry]]] + b.visit_ps[entry])
+            left = b.onward_flow[b.exit_entry[entry]]
+            comes = min(comes, echo_ps, min(promised[left], w.echo_ps[left]) + b.visit_ps[entry])
+        lower_promise(b.onward_flow[entry], comes + b.onward_ps[entry], w.echo_ps)
         if not b.onward_echoes[entry]:
             lower_promise(b.onward_flow[entry], comes + b.onward_ps[entry], promised)
         if not b.answer_echoes[entry]:

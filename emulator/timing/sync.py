@@ -1,7 +1,7 @@
 """Run the timing plane over ranks: conservative, without rollback and without a barrier.
 
 Every rank advances to the least of what its peers have promised. When it can go no further it sends each peer what has
-come up for it, and with it promises of its own (``promises``): nothing on this flow before t. A message is their number,
+come up for it, and with it promises of its own (``promises``): nothing on this flow before t. A message is a header,
 the promises and rows of events, all int64; messages of a pair do not overtake each other, and where a batch takes
 several the promises come with the last. A rank leaves when it has promised the end of time to every peer and has been
 promised it by all.
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.errors import CausalityError
 from emulator.parallel.comm import Comm, Request
 from emulator.program.lower import Tables, no_tables
 from emulator.timing import kernel
@@ -108,7 +107,7 @@ class RankTiming:
         self.counts = SyncCounts()
         self._comm = comm
         self._border = border_of(tables)
-        self._memory = working_memory(tables)
+        self._memory = working_memory(tables, self._border)
         self.engine.expect_echoes(self._border.entry_start, self._border.echo_ps)
         self._clock_ps = np.zeros(self._border.in_start[-1], np.int64)
         self._promised_ps = np.zeros(self._border.out_start[-1], np.int64)
@@ -157,7 +156,12 @@ class RankTiming:
         channels, granted = self.engine.state.channels, self._border.granted
         waiting = granted[channels["unsent"][granted] > 0]
         grant_ps = int(self._clock_ps[self._border.grant_flow[waiting]].min(initial=END_OF_TIME_PS))
-        return min(clock_ps, grant_ps, *(link.unanswered_ps for link in self._links), END_OF_TIME_PS)
+        return min(clock_ps, grant_ps, self._echo_ps)
+
+    @property
+    def _echo_ps(self) -> int:
+        """When the echo of an unanswered burst can come at the earliest, from any peer."""
+        return min((link.unanswered_ps for link in self._links), default=END_OF_TIME_PS)
 
     def _grants_needed(self) -> NDArray[np.int64]:
         """Return the flows of credits without whose news this rank cannot go on."""
@@ -205,10 +209,10 @@ class RankTiming:
 
     def _send(self, sent: Sent) -> None:
         """Send every peer its events and new promises, where there are any or they let it go further."""
-        horizon_ps = min(self._horizon_ps, int(sent.echo_ps.min(initial=END_OF_TIME_PS)))
+        echo_ps = min(self._echo_ps, int(sent.echo_ps.min(initial=END_OF_TIME_PS)))
         promise(
-            self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps, horizon_ps,
-            self._latest_ps,
+            self.engine.tables, self.engine.state, self._border, self._memory, self._clock_ps,
+            min(self._horizon_ps, echo_ps), echo_ps, self._latest_ps,
         )  # fmt: skip
         needed = self._grants_needed()
         np.minimum(self._latest_ps, END_OF_TIME_PS, out=self._latest_ps)
@@ -218,8 +222,8 @@ class RankTiming:
                 continue
             chosen = sent.owner == link.peer
             # Once neither has anything to say of its own accord, there is nothing to come back either.
-            promises = (latest_ps, link.clock_ps)
-            link.has_said_all = all(int(each.min(initial=END_OF_TIME_PS)) == END_OF_TIME_PS for each in promises)
+            times = (latest_ps, link.clock_ps, sent.echo_ps[chosen], np.array([link.unanswered_ps]))
+            link.has_said_all = all(int(each.min(initial=END_OF_TIME_PS)) == END_OF_TIME_PS for each in times)
             begin, end = self._border.in_start[i : i + 2]
             wants = bool(((needed >= begin) & (needed < end)).any())
             if chosen.any() or link.has_said_all or link.helps(latest_ps) or wants > link.wants:
@@ -247,14 +251,15 @@ class RankTiming:
 
 
 def compile_kernels() -> None:
-    """Compile all that the timing plane needs, or load it from the cache: one rank does so before the others need it."""
+    """Compile all that the timing plane needs, or load it from the cache; one rank does so for the others."""
     tables = no_tables()
     engine = TimingEngine(tables, 0, _NoRecords())
     engine.deliver(np.empty((0, EVENT_FIELDS), np.int64))
     sent = engine.advance(END_OF_TIME_PS)
     kernel.take_outbox(tables, engine.state, *sent)
     times = np.empty(0, np.int64)
-    promise(tables, engine.state, border_of(tables), working_memory(tables), times, END_OF_TIME_PS, times)
+    border = border_of(tables)
+    promise(tables, engine.state, border, working_memory(tables, border), times, 0, 0, times)
 
 
 class _NoRecords:

@@ -52,7 +52,7 @@ def test_an_event_for_a_place_elsewhere_is_a_causality_error(small_chain: Progra
     owners = place_owners(columns, CHIP, np.array([0, 3, 16]))
     engine = TimingEngine(lower(columns, CHIP, owners, rank=1), 1, MemorySink())
     credit = 2
-    with pytest.raises(CausalityError, match="rank 0 sent .* and does not own the place"):
+    with pytest.raises(CausalityError, match=r"rank 0 sent .* and does not own the place"):
         engine.deliver(np.array([[5, credit, 0, 0, 0, 0]]), source=0)
 
 
