@@ -24,6 +24,12 @@ from emulator.timing.engine import TimingEngine
 from emulator.timing.reference_engine import ReferenceEngine
 from emulator.timing.sync import RankTiming
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled() -> None:
+    sync.compile_kernels()  # before limits on waiting apply
+
+
 FAN_OUTS = [(16,), (4, 4), (2, 2, 2, 2), (2, 8), (8, 2), (1, 4, 1, 4)]
 
 
