@@ -26,6 +26,7 @@ from emulator.parallel.wire import pack, unpack
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
 from launch.progress import image_progress, preparing
+from launch.watch import announce
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
@@ -253,7 +254,9 @@ def connect() -> Comm:
     if any(name in os.environ for name in _LAUNCHER_VARIABLES):
         from emulator.parallel.mpi_comm import MpiComm
 
-        return MpiComm()
+        comm = MpiComm()
+        announce(comm.rank)
+        return comm
     from emulator.parallel.local_comm import SerialComm
 
     return SerialComm()
