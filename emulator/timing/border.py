@@ -44,7 +44,8 @@ class Border(NamedTuple):
     entering: NDArray[np.int64]  # the entries where bursts come in, rising
     onward_echoes: NDArray[np.bool_]  # per entry where bursts come in: they leave to where they came from
     answer_echoes: NDArray[np.bool_]  # the same for their acknowledgements
-    echo_ps: NDArray[np.int64]  # per entry to which we send bursts: how soon that can cause an event here
+    echo_ps: NDArray[np.int64]  # per entry to which we send bursts: how soon they can come back here
+    answer_echo_ps: NDArray[np.int64]  # and how soon they can be acknowledged here
     exit_entry: NDArray[np.int64]  # per entry where bursts come back from a visit: the entry where they left, or -1
     visit_ps: NDArray[np.int64]  # and how long the visit takes at least
     home_entry: NDArray[np.int64]  # per channel: the entry from which on all is ours to the consumer, -1 if none
@@ -52,8 +53,10 @@ class Border(NamedTuple):
     arrive_flow: NDArray[np.int64]  # per channel: bursts that come in at its consumer
     grant_flow: NDArray[np.int64]  # per channel: credits that come in at its producer
     granted: NDArray[np.int64]  # the channels that get credits from other ranks
-    is_grant: NDArray[np.bool_]  # per flow that comes in: is it of credits?
-    is_credit: NDArray[np.bool_]  # per flow that leaves: is it of credits?
+    answered: NDArray[np.int64]  # the channels that get acknowledgements from other ranks
+    answered_flow: NDArray[np.int64]  # and the flows of these
+    news_in: NDArray[np.bool_]  # per flow that comes in: is it of credits or acknowledgements?
+    news_out: NDArray[np.bool_]  # the same per flow that leaves
     credit_flow: NDArray[np.int64]  # per channel: credits that leave from its consumer
     bursting: NDArray[np.int64]  # channels that start here and whose bursts or acknowledgements leave
     crediting: NDArray[np.int64]  # channels that end here and start elsewhere
@@ -99,9 +102,9 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     home_entry, exit_entry = np.full(n_channels, -1), np.full(n_entries, -1)
     returning = np.zeros(n_channels, np.bool_)
     onward_echoes, answer_echoes = np.zeros(n_entries, np.bool_), np.zeros(n_entries, np.bool_)
-    echo_ps = np.full(n_entries, NEVER)
+    echo_ps, answer_echo_ps = np.full(n_entries, NEVER), np.full(n_entries, NEVER)
     _trace_routes(t, r, onward_flow, onward_ps, answer_flow, answer_ps, home_entry)
-    _trace_echoes(t, r, onward_echoes, answer_echoes, echo_ps, exit_entry, visit_ps, returning)
+    _trace_echoes(t, r, onward_echoes, answer_echoes, echo_ps, answer_echo_ps, exit_entry, visit_ps, returning)
     credit_flow = _by_key(n_channels, leaving.channel, leaving.kind == _CREDIT)
     entry_start = np.full(n_channels, -1)
     entry_start[r.channel] = r.start[:-1]
@@ -126,6 +129,7 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         onward_echoes=onward_echoes,
         answer_echoes=answer_echoes,
         echo_ps=echo_ps,
+        answer_echo_ps=answer_echo_ps,
         exit_entry=exit_entry,
         visit_ps=visit_ps,
         home_entry=home_entry,
@@ -133,8 +137,10 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         arrive_flow=_by_key(n_channels, coming.channel, coming.kind == _ARRIVAL),
         grant_flow=grant_flow,
         granted=np.flatnonzero(grant_flow >= 0),
-        is_grant=coming.kind == _CREDIT,
-        is_credit=leaving.kind == _CREDIT,
+        answered=coming.channel[coming.kind == _ANSWER],
+        answered_flow=np.flatnonzero(coming.kind == _ANSWER),
+        news_in=coming.kind >= _ANSWER,
+        news_out=leaving.kind >= _ANSWER,
         credit_flow=credit_flow,
         bursting=bursting,
         crediting=crediting,
@@ -236,8 +242,8 @@ def _trace_routes(
 @compiled
 def _trace_echoes(
     t: Tables, r: _Routes, onward_echoes: NDArray[np.bool_], answer_echoes: NDArray[np.bool_],
-    echo_ps: NDArray[np.int64], exit_entry: NDArray[np.int64], visit_ps: NDArray[np.int64],
-    returning: NDArray[np.bool_],
+    echo_ps: NDArray[np.int64], answer_echo_ps: NDArray[np.int64], exit_entry: NDArray[np.int64],
+    visit_ps: NDArray[np.int64], returning: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Find the bursts that come back to the rank that sent them, on either side."""
     for i in range(len(r.channel)):
@@ -258,7 +264,7 @@ def _trace_echoes(
                     returning[r.channel[i]] = True
                     echo_ps[begin] = latency + (t.cycle_ps if is_last else 0)
                 if is_last and r.producer_owner[i] == t.rank:
-                    echo_ps[begin] = min(echo_ps[begin], latency + t.cycle_ps + static.return_ps)
+                    answer_echo_ps[begin] = latency + t.cycle_ps + static.return_ps
                 if not is_last and after == t.rank:
                     exit_entry[end], visit_ps[end] = begin - 1, latency
             begin = end

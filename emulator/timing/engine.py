@@ -46,12 +46,14 @@ class Sent(NamedTuple):
     Attributes:
         rows: time, place and kind, identity and arguments, one event per row.
         owner: the rank of each.
-        echo_ps: when each can cause an event here, by way of that rank's ports alone.
+        echo_ps: when each burst can come back here, by way of that rank's ports alone.
+        answer_ps: when it can be acknowledged here.
     """
 
     rows: NDArray[np.int64]
     owner: NDArray[np.int64]
     echo_ps: NDArray[np.int64]
+    answer_ps: NDArray[np.int64]
 
 
 class TimingEngine:
@@ -64,8 +66,8 @@ class TimingEngine:
 
     def __init__(self, tables: Tables, n_images: int, sink: TimingSink) -> None:
         self.tables = tables
-        #: Whether ``advance`` stopped at a firing whose token may find credit that is not yet known here.
-        self.lacks_credit = False
+        #: Whether ``advance`` stopped where credits or acknowledgements matter that are not yet known here.
+        self.lacks_news = False
         self._sink = sink
         # Bounds what one event can cause: the actors of one site start, and one actor's channels move their tokens.
         per_site = np.diff(tables.site_start).max(initial=0)
@@ -119,6 +121,8 @@ class TimingEngine:
             CausalityError: an event lies before the time already reached, or belongs elsewhere; names both ends.
         """
         self._reserve("heap", len(rows))
+        if self._state.counts[N_TRANSFERS] + len(rows) > len(self._state.transfers) - self._margin:
+            self.flush()
         failed = kernel.deliver(self.tables, self._state, rows)
         if failed >= 0:
             time_ps, place, rank = int(rows[failed, 0]), int(rows[failed, 1] >> 3), self.tables.rank
@@ -127,15 +131,17 @@ class TimingEngine:
                 f"arrived at {self.now_ps} ps{'' if time_ps < self.now_ps else ' and does not own the place'}"
             )
 
-    def expect_echoes(self, entry_start: NDArray[np.int64], echo_ps: NDArray[np.int64]) -> None:
+    def expect_echoes(
+        self, entry_start: NDArray[np.int64], echo_ps: NDArray[np.int64], answer_echo_ps: NDArray[np.int64]
+    ) -> None:
         """Keep behind what bursts sent to other ranks can cause here (see ``Border``)."""
-        self._state = self._state._replace(entry_start=entry_start, echo_ps=echo_ps)
+        self._state = self._state._replace(entry_start=entry_start, echo_ps=echo_ps, answer_echo_ps=answer_echo_ps)
 
     def advance(self, horizon_ps: int) -> Sent:
         """Handle own events before ``horizon_ps``; return the events meant for other engines' places.
 
-        Stops earlier where bursts that it has sent out can cause events here (see ``expect_echoes``), and where a token
-        lacks credit that another rank may have given.
+        Stops earlier where bursts that it has sent out can come back (see ``expect_echoes``), and where it depends on
+        credits or acknowledgements that another rank may have sent (``lacks_news``).
         """
         sent: list[Sent] = []
         while True:
@@ -149,12 +155,12 @@ class TimingEngine:
                 self._reserve("heap")
             elif reason == kernel.RECORDS_FULL:
                 self.flush()
-            elif reason in {kernel.DONE, kernel.NO_CREDIT}:
-                self.lacks_credit = reason == kernel.NO_CREDIT
+            elif reason in {kernel.DONE, kernel.NO_NEWS}:
+                self.lacks_news = reason == kernel.NO_NEWS
                 break
         if len(sent) == 1:
             return sent[0]
-        nothing = Sent(np.empty((0, EVENT_FIELDS), np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+        nothing = Sent(np.empty((0, EVENT_FIELDS), np.int64), *(np.empty(0, np.int64) for _ in range(3)))
         return Sent(*(np.concatenate(column) for column in zip(nothing, *sent, strict=True)))
 
     def run(self) -> None:
@@ -197,7 +203,7 @@ class TimingEngine:
 
     def _take_outbox(self) -> Sent:
         n_rows = int(self._state.counts[N_OUTBOX])
-        sent = Sent(*(np.empty(shape, np.int64) for shape in ((n_rows, EVENT_FIELDS), n_rows, n_rows)))
+        sent = Sent(*(np.empty(shape, np.int64) for shape in ((n_rows, EVENT_FIELDS), n_rows, n_rows, n_rows)))
         kernel.take_outbox(self.tables, self._state, *sent)
         return sent
 

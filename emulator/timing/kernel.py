@@ -41,7 +41,7 @@ from emulator.timing.state import (
 from traces.schema import Cause
 
 FIRE_END, ACK, CREDIT, ARRIVE, DMA, PORT = range(6)
-DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY, NO_CREDIT = range(6)
+DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY, NO_NEWS = range(6)
 IDLE, PROGRAMMING, SENDING = range(3)
 CAUSE_NONE, CAUSE_ACTOR, CAUSE_INPUT, CAUSE_ROOM, CAUSE_RESOURCE = (int(cause) for cause in Cause)
 
@@ -86,17 +86,33 @@ def push(heap: NDArray[np.int64], hole: int, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def echo(s: State, event: NDArray[np.int64]) -> int:
-    """Return how soon a burst that we send to another engine's port can cause an event here."""
+def echo(s: State, echo_ps: NDArray[np.int64], event: NDArray[np.int64]) -> int:
+    """Return when a burst that we send to another engine's port can cause an event here."""
     start = s.entry_start[event[2] >> 32]
-    return int(s.echo_ps[start + event[4]]) if start >= 0 else NEVER
+    return int(event[0] + echo_ps[start + event[4]]) if start >= 0 else NEVER
 
 
 @compiled
-def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
-    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
+def expect_echoes(t: Tables, s: State, event: NDArray[np.int64]) -> None:
+    """Keep behind what a burst sent to another engine's port can cause here.
 
-    Where a burst sent out can come back as an event for us, we must not get ahead of that.
+    That it comes back is one thing. Its acknowledgement matters only once the queue waits for one or the producer has
+    no room left; until then it is enough to know from when on acknowledgements can be unknown.
+    """
+    s.counts[LIMIT] = min(s.counts[LIMIT], echo(s, s.echo_ps, event))
+    channel = event[2] >> 32
+    static = t.channels[channel]
+    if static.producer < 0:
+        return
+    answered = echo(s, s.answer_echo_ps, event)
+    s.answer_ps[static.queue] = min(s.answer_ps[static.queue], answered)
+    if s.queues[static.queue].activity == SENDING or s.channels[channel].slots_used >= static.slots:
+        s.counts[LIMIT] = min(s.counts[LIMIT], answered)
+
+
+@compiled
+def emit(t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
+    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
     """
     event = s.scratch
     event[0] = time
@@ -113,7 +129,7 @@ def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int
             s.outbox[s.counts[N_OUTBOX], field] = event[field]
         s.counts[N_OUTBOX] += 1
         if kind == PORT:
-            s.counts[LIMIT] = min(s.counts[LIMIT], time + echo(s, event))
+            expect_echoes(t, s, event)
 
 
 @compiled
@@ -181,7 +197,7 @@ def fire_ready(t: Tables, s: State, site: int, now: int) -> None:
         if static.resource != 0:
             s.held[site, static.resource] = 1
         end = now + t.duration_ps[static.duration_start + state.fired % static.n_firings]
-        emit(s, end, site, FIRE_END, actor, 0, 0, 0)
+        emit(t, s, end, site, FIRE_END, actor, 0, 0, 0)
 
 
 @compiled
@@ -198,7 +214,7 @@ def send_token(t: Tables, s: State, channel: int, now: int) -> None:
     queue.n_waiting += 1
     if queue.activity == IDLE:
         queue.activity = PROGRAMMING
-        emit(s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
+        emit(t, s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
 
 
 @compiled
@@ -219,9 +235,12 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
     state = s.channels[channel]
     size = token_size(t, channel, state.sent)
     first_port = len(t.site_start) - 1 + t.route_port[t.channels[channel].route_start]
+    s.answer_ps[queue_id] = min(s.answer_ps[queue_id], s.answered_ps[channel])
+    if state.slots_used >= t.channels[channel].slots:
+        s.counts[LIMIT] = min(s.counts[LIMIT], s.answered_ps[channel])
     while queue.n_outstanding < part.limit:
         n_bytes = min(t.max_burst_bytes, size - state.sent_bytes)
-        emit(s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
+        emit(t, s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
         state.n_bursts += 1
         queue.n_outstanding += 1
         state.sent_bytes += n_bytes
@@ -233,8 +252,9 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
             queue.activity = IDLE
             if queue.n_waiting > 0:
                 queue.activity = PROGRAMMING
-                emit(s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
+                emit(t, s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
             return
+    s.counts[LIMIT] = min(s.counts[LIMIT], s.answer_ps[queue_id])
 
 
 @compiled
@@ -264,10 +284,10 @@ def on_port(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     tail = max(event[5], begin + occupied) + link.latency_ps
     onward = channel.route_start + hop + 1
     if onward < channel.route_end:
-        emit(s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
+        emit(t, s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
     else:  # whatever the consumer does, the burst arrives and is acknowledged
-        emit(s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
-        emit(s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
+        emit(t, s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(t, s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
 
 
 @compiled
@@ -283,29 +303,38 @@ def on_arrive(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
 
 
 @compiled
-def on_ack(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
-    """Free the sender's DMA slot and, with the last burst of a token, its buffer; record the transfer."""
-    channel = event[2] >> 32
+def settle_burst(t: Tables, s: State, channel: int, n_bytes: int, now: int) -> bool:
+    """Count an acknowledged burst; with the last of a token free its buffer, record the transfer and return True."""
     static, state = t.channels[channel], s.channels[channel]
+    state.acked_bytes += n_bytes
+    token = state.acked
+    if state.acked_bytes < token_size(t, channel, token):
+        return False
+    state.acked_bytes = 0
+    state.acked += 1
+    state.slots_used -= 1
+    record = s.transfers[s.counts[N_TRANSFERS]]
+    s.counts[N_TRANSFERS] += 1
+    record[0] = channel
+    record[1] = token // static.n_tokens
+    record[2] = token % static.n_tokens
+    slot = static.slot_start + token % static.slots
+    record[3] = s.ready_ps[slot]
+    record[4] = s.depart_ps[slot]
+    record[5] = now - static.return_ps
+    return True
+
+
+@compiled
+def on_ack(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
+    """Free the sender's DMA slot and, with the last burst of a token, its buffer."""
+    channel = event[2] >> 32
+    static = t.channels[channel]
     queue = s.queues[static.queue]
     queue.n_outstanding -= 1
     if queue.activity == SENDING:
         send_bursts(t, s, static.queue, now)
-    state.acked_bytes += event[3]
-    token = state.acked
-    if state.acked_bytes == token_size(t, channel, token):
-        state.acked_bytes = 0
-        state.acked += 1
-        state.slots_used -= 1
-        record = s.transfers[s.counts[N_TRANSFERS]]
-        s.counts[N_TRANSFERS] += 1
-        record[0] = channel
-        record[1] = token // static.n_tokens
-        record[2] = token % static.n_tokens
-        slot = static.slot_start + token % static.slots
-        record[3] = s.ready_ps[slot]
-        record[4] = s.depart_ps[slot]
-        record[5] = now - static.return_ps
+    if settle_burst(t, s, channel, event[3], now):
         fire_ready(t, s, static.producer_site, now)
 
 
@@ -325,22 +354,55 @@ def record_firing(t: Tables, s: State, actor: int, now: int) -> None:
 
 
 @compiled
-def may_lack_credit(t: Tables, s: State, actor: int, now: int) -> bool:
-    """Tell whether a token that is now made may find credit that another engine has not told of yet.
+def lacks_news(t: Tables, s: State, actor: int, now: int) -> bool:
+    """Tell whether a firing that ends may depend on what another engine has not told of yet.
 
-    Until a token lacks credit it does not matter when credit came, so an engine need not wait for news of it before.
+    Until a token lacks credit it does not matter when credit came, and until a buffer is full it does not matter when
+    tokens were acknowledged: an engine need not wait for news of either before.
     """
     static = t.actors[actor]
     phase = s.actors[actor].fired % static.n_firings
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
-        if (
-            s.grant_ps[channel] < now
-            and s.channels[channel].credit == 0
-            and t.made[t.channels[channel].made_start + phase]
-        ):
+        ends, state = t.channels[channel], s.channels[channel]
+        if ends.route_start == ends.route_end or not t.made[ends.made_start + phase]:
+            continue
+        if s.grant_ps[channel] < now and state.credit == 0:
             return True
+        if state.slots_used + 1 >= ends.slots and s.queues[ends.queue].n_outstanding > 0:
+            if s.answer_ps[ends.queue] <= now:
+                return True
+            s.relied_ps[ends.queue] = now
     return False
+
+
+@compiled
+def lacks_answer(t: Tables, s: State, queue_id: int, now: int) -> bool:
+    """Tell whether a transfer that begins may find DMA slots free that another engine has not told of yet."""
+    part, queue = t.queues[queue_id], s.queues[queue_id]
+    channel = s.ring[part.ring_start + queue.head]
+    n_bursts = -(-token_size(t, channel, s.channels[channel].sent) // t.max_burst_bytes)
+    if queue.n_outstanding == 0 or queue.n_outstanding + n_bursts <= part.limit:
+        return False
+    if s.answer_ps[queue_id] <= now:
+        return True
+    s.relied_ps[queue_id] = now
+    return False
+
+
+@compiled
+def take_late(t: Tables, s: State, kind: int, channel: int, row: NDArray[np.int64]) -> bool:
+    """Take a credit or an acknowledgement of the past, for which nobody here has waited; False if somebody has."""
+    state = s.channels[channel]
+    if kind == CREDIT:
+        state.credit += row[3]
+        return bool(state.unsent == 0)
+    if kind != ACK:
+        return False
+    queue_id = t.channels[channel].queue
+    s.queues[queue_id].n_outstanding -= 1
+    settle_burst(t, s, channel, row[3], row[0])
+    return bool(s.queues[queue_id].activity != SENDING and s.relied_ps[queue_id] < row[0])
 
 
 @compiled
@@ -362,7 +424,7 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
             if ends.route_start == ends.route_end:
                 take_credit(t, s, channel, n_tokens, now)
             else:
-                emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
+                emit(t, s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends = t.channels[channel]
@@ -374,8 +436,12 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
         output.slots_used += 1
         output.unsent += 1
         take_credit(t, s, channel, 0, now)
+        if ends.route_start == ends.route_end:
+            continue
         if output.unsent > 0:
             s.counts[LIMIT] = min(s.counts[LIMIT], s.grant_ps[channel])
+        if output.slots_used >= ends.slots and s.queues[ends.queue].n_outstanding > 0:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.answer_ps[ends.queue])
     fire_ready(t, s, static.site, now)
 
 
@@ -396,11 +462,12 @@ def find(ids: NDArray[np.int64], wanted: int) -> int:
 
 @compiled
 def take_outbox(
-    t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64], echo_ps: NDArray[np.int64]
+    t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64], echo_ps: NDArray[np.int64],
+    answer_ps: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Move the outbox to ``rows``, with places and channels by their ids on the chip.
 
-    Notes who owns the places, and when each event can cause one here.
+    Notes who owns the places, and when each burst can come back or be acknowledged here.
     """
     for i in range(s.counts[N_OUTBOX]):
         event, row = s.outbox[i], rows[i]
@@ -408,7 +475,8 @@ def take_outbox(
             row[field] = event[field]
         place, kind = event[1] >> 3, event[1] & 7
         owner[i] = t.place_owner[place]
-        echo_ps[i] = event[0] + echo(s, event) if kind == PORT else NEVER
+        echo_ps[i] = min(NEVER, echo(s, s.echo_ps, event)) if kind == PORT else NEVER
+        answer_ps[i] = min(NEVER, echo(s, s.answer_echo_ps, event)) if kind == PORT else NEVER
         row[1] = t.place_id[place] * 8 + kind
         row[2] = (
             t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (event[2] & 0xFFFFFFFF)
@@ -425,14 +493,16 @@ def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
         channel = find(t.channel_id, row[2] if kind == CREDIT else row[2] >> 32)
         if place < 0 or channel < 0 or not s.owned[place]:
             return i
-        if row[0] < s.counts[NOW]:
-            if kind != CREDIT or s.channels[channel].unsent > 0:
+        is_past = row[0] < s.counts[NOW]
+        if kind == ACK and row[0] == s.counts[NOW]:
+            is_past = place * 8 + kind < s.current[1]
+        if is_past:
+            if not take_late(t, s, kind, channel, row):
                 return i
-            s.channels[channel].credit += row[3]  # nobody has waited for it yet
             s.counts[N_EVENTS] += 1
             continue
         identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
-        emit(s, row[0], place, kind, identity, row[3], row[4], row[5])
+        emit(t, s, row[0], place, kind, identity, row[3], row[4], row[5])
     return -1
 
 
@@ -462,13 +532,16 @@ def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: 
             return OUTBOX_FULL
         if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
             return RECORDS_FULL
-        if s.heap[0, 1] & 7 == FIRE_END and may_lack_credit(t, s, s.heap[0, 2], s.heap[0, 0]):
-            return NO_CREDIT
+        kind = s.heap[0, 1] & 7
+        if kind == FIRE_END and lacks_news(t, s, s.heap[0, 2], s.heap[0, 0]):
+            return NO_NEWS
+        if kind == DMA and lacks_answer(t, s, s.heap[0, 2], s.heap[0, 0]):
+            return NO_NEWS
         for field in range(EVENT_FIELDS):
             event[field] = s.heap[0, field]
         s.counts[N_HEAP] -= 1
         drop_earliest(s.heap, s.counts[N_HEAP])
-        now, kind = event[0], event[1] & 7
+        now = event[0]
         if now < s.counts[NOW]:
             return CAUSALITY
         s.counts[NOW] = now

@@ -39,9 +39,13 @@ class State(NamedTuple):
     scratch: NDArray[np.int64]  # (EVENT_FIELDS,), the event being put together
     current: NDArray[np.int64]  # (EVENT_FIELDS,), the event being handled
     owned: NDArray[np.bool_]  # per place
-    grant_ps: NDArray[np.int64]  # per channel: no credit from another rank comes before
+    grant_ps: NDArray[np.int64]  # per channel: every credit that comes from another rank before this is known
+    answered_ps: NDArray[np.int64]  # per channel: the same for acknowledgements
+    answer_ps: NDArray[np.int64]  # per DMA queue: the same for those of bursts that are under way
+    relied_ps: NDArray[np.int64]  # per DMA queue: until when something here went by that
     entry_start: NDArray[np.int64]  # per channel: where its ports begin in echo_ps, -1 if it stays among ours
-    echo_ps: NDArray[np.int64]  # how soon a burst sent out to such a port can cause an event here
+    echo_ps: NDArray[np.int64]  # how soon a burst sent out to such a port can come back, (n_entries,)
+    answer_echo_ps: NDArray[np.int64]  # how soon it can be acknowledged here, (n_entries,)
     actors: Records
     channels: Records
     queues: Records
@@ -76,8 +80,12 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
         current=np.empty(EVENT_FIELDS, np.int64),
         owned=tables.place_owner == tables.rank,
         grant_ps=np.full(len(tables.channels), NEVER),
+        answered_ps=np.full(len(tables.channels), NEVER),
+        answer_ps=np.full(len(tables.queues), NEVER),
+        relied_ps=np.full(len(tables.queues), -1),
         entry_start=np.full(len(tables.channels), -1),
         echo_ps=np.empty(0, np.int64),
+        answer_echo_ps=np.empty(0, np.int64),
         actors=actors,
         channels=channels,
         queues=np.zeros(len(tables.queues), QUEUE_STATE),
