@@ -111,9 +111,10 @@ def expect_echoes(t: Tables, s: State, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def emit(t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
-    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's.
-    """
+def emit(
+    t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int
+) -> None:
+    """Schedule an event: into the heap for a place of ours, into the outbox for another engine's."""
     event = s.scratch
     event[0] = time
     event[1] = place * 8 + kind
@@ -235,9 +236,10 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
     state = s.channels[channel]
     size = token_size(t, channel, state.sent)
     first_port = len(t.site_start) - 1 + t.route_port[t.channels[channel].route_start]
-    s.answer_ps[queue_id] = min(s.answer_ps[queue_id], s.answered_ps[channel])
-    if state.slots_used >= t.channels[channel].slots:
-        s.counts[LIMIT] = min(s.counts[LIMIT], s.answered_ps[channel])
+    if queue.n_outstanding < part.limit:
+        s.answer_ps[queue_id] = min(s.answer_ps[queue_id], s.answered_ps[channel])
+        if state.slots_used >= t.channels[channel].slots:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.answered_ps[channel])
     while queue.n_outstanding < part.limit:
         n_bytes = min(t.max_burst_bytes, size - state.sent_bytes)
         emit(t, s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
