@@ -16,8 +16,8 @@ from emulator.network.geometry import Span
 from emulator.parallel.comm import Comm
 from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
-from emulator.program.dataflow import Program
 from emulator.program.columns import Columns, columns_of
+from emulator.program.dataflow import Program
 from emulator.program.lower import lower
 from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.transport import program_from_bytes, program_to_bytes

@@ -1,4 +1,4 @@
-"""Notice which rank of a job on this machine ends first, for a launcher that kills the others says so at best in numbers.
+"""Notice which rank of a job on this machine ends first: its launcher kills the others and says so in process ids.
 
 Every rank leaves its process id in a folder that the launching process names in its environment. A watching thread
 opens each process (pidfd, Linux 5.3 or newer) and hears of its end at once, whoever its parent is.

@@ -5,7 +5,7 @@ results go: what ends there shares nothing with what starts at the HBM, so a ran
 place handles its events; a rank holds its own actors, and every channel that ends at or passes one of its places.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,10 +87,11 @@ class Tables(NamedTuple):
 def no_tables() -> Tables:
     """Return the tables of a rank that has nothing to do: they have the types of all others."""
     none = np.empty(0, np.int64)
-    tables = dict.fromkeys(Tables._fields, none) | dict.fromkeys(Tables._fields[-5:], 1)
+    tables: dict[str, Any] = dict.fromkeys(Tables._fields, none)
+    tables |= dict.fromkeys(Tables._fields[-5:], 1)
     records = {"actors": ACTOR, "channels": CHANNEL, "queues": QUEUE, "ports": PORT}
     tables |= {name: np.empty(0, kind) for name, kind in records.items()} | {"site_start": np.zeros(1, np.int64)}
-    return Tables(**tables)  # type: ignore[arg-type]  # one type per field, as the loops above see to
+    return Tables(**tables)
 
 
 def lower_program(program: Program, chip: Chip) -> Tables:

@@ -105,7 +105,8 @@ class _StackBuilder:
         self._sources[layer.output] = _Sources(roots, columns)
 
     def _add_trees(
-        self, tree: tuple[TreeNode, ...], cluster: NDArray[np.int64], blocks: NDArray[np.int64], widths: NDArray[np.int64]
+        self, tree: tuple[TreeNode, ...], cluster: NDArray[np.int64], blocks: NDArray[np.int64],
+        widths: NDArray[np.int64],
     ) -> NDArray[np.int64]:  # fmt: skip
         """Add one reduction tree per column block; returns the roots."""
         timing, n_columns = self._timing, len(widths)

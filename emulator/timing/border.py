@@ -86,7 +86,7 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         depth_actors: actors upstream of the border whose next firings are bounded one by one, at most about so many.
     """
     r, n_channels = _crossing_routes(t), len(t.channels)
-    flows, n_entries = _all_flows(t, r), len(r.port)
+    flows, n_entries = _all_flows(r), len(r.port)
     peers = np.unique(np.concatenate((flows.source, flows.target)))
     peers = peers[peers != t.rank]
     leaving = flows.take(np.flatnonzero(flows.source == t.rank))
@@ -176,8 +176,8 @@ def _crossing_routes(t: Tables) -> _Routes:
     return _Routes(channel, start, port, t.place_owner[t.n_sites + port], *ends)
 
 
-def _all_flows(t: Tables, r: _Routes) -> _Flows:
-    """List every crossing from rank to rank on the channels of ``t``."""
+def _all_flows(r: _Routes) -> _Flows:
+    """List every crossing from rank to rank on some routes."""
     number, entries = np.repeat(np.arange(len(r.channel)), np.diff(r.start)), np.arange(len(r.port))
     hop = entries - r.start[number]
     before = np.where(hop > 0, np.append(0, r.owner[:-1])[: len(entries)], r.producer_owner[number])

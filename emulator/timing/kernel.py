@@ -518,7 +518,24 @@ def start(t: Tables, s: State) -> None:
 
 
 @compiled
-def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: C901, PLR0912 (a case per kind of event)
+def pause_reason(t: Tables, s: State, margin: int) -> int:
+    """Return why the earliest event cannot be handled now: a buffer could run out, or news are missing; else DONE."""
+    if s.counts[N_HEAP] + margin > len(s.heap):
+        return HEAP_FULL
+    if s.counts[N_OUTBOX] + margin > len(s.outbox):
+        return OUTBOX_FULL
+    if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
+        return RECORDS_FULL
+    kind = s.heap[0, 1] & 7
+    if kind == FIRE_END and lacks_news(t, s, s.heap[0, 2], s.heap[0, 0]):
+        return NO_NEWS
+    if kind == DMA and lacks_answer(t, s, s.heap[0, 2], s.heap[0, 0]):
+        return NO_NEWS
+    return DONE
+
+
+@compiled
+def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: C901 (a case per kind of event)
     """Handle every event before ``horizon_ps``, in order; stop early where a buffer could run out.
 
     ``margin`` bounds how many events or records one event can cause. Returns why it stopped.
@@ -528,17 +545,10 @@ def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: 
     event = s.current
     s.counts[LIMIT] = horizon_ps
     while s.counts[N_HEAP] > 0 and s.heap[0, 0] < s.counts[LIMIT]:
-        if s.counts[N_HEAP] + margin > len(s.heap):
-            return HEAP_FULL
-        if s.counts[N_OUTBOX] + margin > len(s.outbox):
-            return OUTBOX_FULL
-        if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
-            return RECORDS_FULL
+        reason = pause_reason(t, s, margin)
+        if reason != DONE:
+            return reason
         kind = s.heap[0, 1] & 7
-        if kind == FIRE_END and lacks_news(t, s, s.heap[0, 2], s.heap[0, 0]):
-            return NO_NEWS
-        if kind == DMA and lacks_answer(t, s, s.heap[0, 2], s.heap[0, 0]):
-            return NO_NEWS
         for field in range(EVENT_FIELDS):
             event[field] = s.heap[0, field]
         s.counts[N_HEAP] -= 1

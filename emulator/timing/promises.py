@@ -104,7 +104,7 @@ def lower_promise(flow: int, time: int, promised: NDArray[np.int64]) -> None:
 
 
 @compiled
-def note_heap(t: Tables, s: State, b: Border, w: Bounds, promised: NDArray[np.int64]) -> None:
+def note_heap(s: State, b: Border, w: Bounds, promised: NDArray[np.int64]) -> None:
     """Note what is under way: bursts that will leave, programmed queues, credits."""
     w.programmed_ps[:] = NEVER
     w.credit_ps[:] = NEVER
@@ -166,7 +166,7 @@ def promise(
     now = min(s.heap[0, 0], horizon_ps) if s.counts[N_HEAP] > 0 else horizon_ps
     promised[:] = NEVER
     w.echo_ps[:] = NEVER
-    note_heap(t, s, b, w, promised)
+    note_heap(s, b, w, promised)
     bound_firings(t, s, b, w, clock, now)
     for i in range(len(b.bursting)):
         channel = b.bursting[i]

@@ -4,7 +4,7 @@
     python tests/benchmarks/bench_ranks.py --ranks 2 4 --layers 4 --weak     # layers grow with the ranks
     python tests/benchmarks/bench_ranks.py --ranks 2 --resnet 16             # ResNet-18 instead of the decoder
 
-Times a decoder of seven billion weights (fewer with ``--layers``) on one rank and on several in the same run, and prints
+Times a decoder of seven billion weights (fewer with ``--layers``) on one rank and on several in the same run. Prints
 JSON: events per second, speed-up, efficiency, share of waiting, messages per boundary token, memory per rank, and a
 projection to more ranks from the counts measured. Every job is started several times and the fastest counts; what
 travels to other machines is the ratios and the counts.
@@ -33,7 +33,7 @@ from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.columns import Columns, columns_of
 from emulator.program.lower import lower
-from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
+from emulator.program.ownership import estimate_events, place_owners
 from emulator.program.stack import stack_columns
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.state import initial_state
