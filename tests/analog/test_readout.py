@@ -1,0 +1,67 @@
+"""Noise and conversion of one crossbar: moments, identity, and what rounding and clipping must give."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.analog.crossbar import NO_DAC, NO_INL, AnalogCrossbar, split_levels
+from emulator.analog.noise import crossbar_key, normal_table, normals
+from emulator.analog.readout import read_out
+
+
+def a_crossbar(levels: np.ndarray, **changes: object) -> AnalogCrossbar:
+    n = levels.shape[1]
+    values = {
+        "n_columns": n, "levels": levels.astype(np.int16), "gain": np.ones(n, np.float32),
+        "offset": np.zeros(n, np.float32), "sigma": np.zeros(n, np.float32), "code_min": np.full(n, -128, np.int32),
+        "code_max": np.full(n, 127, np.int32), "readout_gain": np.ones(n, np.float32),
+        "readout_offset": np.zeros(n, np.float32), "noise_key": 1, "inl": NO_INL, "dac": NO_DAC,
+    }  # fmt: skip
+    return AnalogCrossbar(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@given(st.integers(-32768, 32639))
+def test_two_bytes_write_every_level(level: int) -> None:
+    high, low = split_levels(np.array([[level]], np.int16))[0].astype(int)
+    assert 256 * high + low == level
+
+
+def test_noise_is_normal_and_white() -> None:
+    drawn = normals(crossbar_key(1, 2, 3, 4, 5), 0, np.arange(4096), 256).astype(np.float64)
+    n = drawn.size
+    assert abs(drawn.mean()) < 5 / np.sqrt(n)
+    assert abs(drawn.var() - 1) < 5 * np.sqrt(2 / n) + 1e-3  # the table's own variance is 0.99998
+    for lag in (1, 2, 3, 4, 5, 64, 256):
+        flat = drawn.ravel()
+        assert abs(np.mean(flat[lag:] * flat[:-lag])) < 5 / np.sqrt(n)
+    assert abs(normal_table().astype(np.float64).mean()) < 1e-9
+
+
+def test_noise_belongs_to_its_place() -> None:
+    key = crossbar_key(7, 1, 0, 2, 3)
+    whole = normals(key, 3, np.arange(100), 30)
+    assert np.array_equal(normals(key, 3, np.array([41, 7]), 30), whole[[41, 7]])
+    for other in (crossbar_key(8, 1, 0, 2, 3), crossbar_key(7, 0, 1, 2, 3), crossbar_key(7, 1, 0, 3, 2)):
+        assert np.mean(normals(other, 3, np.arange(100), 30) == whole) < 0.01
+    assert np.mean(normals(key, 4, np.arange(100), 30) == whole) < 0.01
+
+
+def test_conversion_rounds_clips_and_counts() -> None:
+    crossbar = a_crossbar(
+        np.zeros((1, 4)),
+        gain=np.full(4, 0.5, np.float32),
+        offset=np.array([0, 1, 0, 0], np.float32),
+        code_max=np.array([127, 127, 10, 127], np.int32),
+        readout_gain=np.array([2, 2, 2, 2.5], np.float32),
+        inl=np.zeros((1, 256), np.float32),
+    )
+    low = np.array([[5, 5, 40, 6], [-600, 0, 20, -6]], np.int32)
+    read = read_out(crossbar, np.zeros_like(low), low, 0, np.arange(2))
+    assert read.output.tolist() == [[4, 8, 20, 8], [-256, 2, 20, -8]]
+    assert read.n_clipped == 2
+
+
+def test_slices_of_a_weight_add_up() -> None:
+    crossbar = a_crossbar(np.zeros((1, 4)), n_columns=2, readout_gain=np.array([16, 16, 1, 1], np.float32))
+    low = np.array([[1, 2, 3, 4]], np.int32)
+    assert read_out(crossbar, np.zeros_like(low), low, 0, np.arange(1)).output.tolist() == [[19, 36]]
