@@ -16,7 +16,7 @@ from traces.schema import ActorKind
 class HostCosts:
     """Picoseconds of host time that things take; only their ratios matter.
 
-    Fitted to the layers of ResNet-18 on a current server processor (AVX-512, AMX) with all cores busy, per kind of product.
+    Fitted to the layers of ResNet-18 on a current server processor (AVX-512, AMX) whose cores were all busy.
 
     Attributes:
         mac: a multiply-accumulate.

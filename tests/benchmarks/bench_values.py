@@ -9,8 +9,8 @@ Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ra
   float32 products;
 - the value plane on all ranks, with the products of --gemm.
 
-Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat, which
-are what travels. Seconds are wall time; where others use the machine, too, processor time (cpu_s) says more.
+Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
+which are what travels. Seconds are wall time; where others use the machine, too, processor time (cpu_s) says more.
 """
 
 import argparse
