@@ -69,15 +69,15 @@ class LayerModel:
         n_columns = n_pixels * c_out
         return len(balanced_spans(n_rows, self._ima.rows)), len(balanced_spans(n_columns, self._ima.columns))
 
-    def n_jobs(self, n_pixels: int) -> int:
-        """MVMs per image and block."""
-        return self.output.height * -(-self.output.width // n_pixels)
+    def block_shape(self, n_pixels: int) -> tuple[int, int]:
+        """Rows and columns of the largest block."""
+        (n_rows, n_columns), (c_out, kernel_h, _, c_in) = self.blocks(n_pixels), self._shape
+        rows = kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in
+        return -(-rows // n_rows), -(-n_pixels * c_out // n_columns)
 
     def job_ps(self, n_pixels: int) -> int:
-        """Shortest time between two MVMs of a block."""
-        c_out, kernel_h, _, c_in = self._shape
-        n_rows = min(self._ima.rows, kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in)
-        return self._ima.job_interval_ps(n_rows, min(self._ima.columns, n_pixels * c_out), self._cycle_ps)
+        """Time between two MVMs of the slowest block."""
+        return self._ima.job_interval_ps(*self.block_shape(n_pixels), self._cycle_ps)
 
     def options(self, menu: Menu) -> list[Option]:
         """Return the choices of which none is worse than another in every respect."""
@@ -95,9 +95,7 @@ class LayerModel:
 
     def _cost(self, tiling: Tiling, copies: int, n_pixels: int) -> Option:
         n_rows, n_columns = self.blocks(n_pixels)
-        c_out, kernel_h, _, c_in = self._shape
-        rows = -(-kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in // n_rows)
-        columns = -(-n_pixels * c_out // n_columns)
+        rows, columns = self.block_shape(n_pixels)
         jobs = [self.output.height * -(-width // n_pixels) for width in tiling.widths(Share(0, copies))]
         firings_ps = [self._timing.mvm_ps(n, rows, columns) for n in jobs]
         fan_in = -(-n_rows // max(1, n_rows // 2))
