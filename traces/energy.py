@@ -5,7 +5,8 @@ here knows which. Energies are in picojoules, areas in square millimetres, times
 
     mvm       n_mvms x fixed + n_row_inputs x per_row + n_column_outputs x per_column + n_cell_uses x per_cell
     cores     n_core_cycles x core_cycle
-    l1        l1_bytes x l1_byte          bytes that streamers and DMA engines read from and write to an L1
+    stream    stream_bytes x stream_byte  bytes that streamers bring to an IMA and back
+    l1        l1_bytes x l1_byte          bytes that DMA engines read from and write to an L1
     network   port_bytes x port_byte      every byte counts once per port that it passes
     hbm       hbm_bytes x hbm_byte
     leakage   cluster_ps x leakage        all clusters of the chip, over the whole makespan
@@ -23,7 +24,7 @@ from traces.quantities import AreaMm2, EnergyPj, EnergyPjPerByte, PowerMw
 from traces.schema import ActorKind, Resource
 
 #: Parts of the energy of a run, in the order in which reports list them.
-COMPONENTS = ("array", "dac", "adc", "cores", "l1", "network", "hbm", "leakage", "idle")
+COMPONENTS = ("array", "dac", "adc", "stream", "cores", "l1", "network", "hbm", "leakage", "idle")
 
 _MW_PS_TO_PJ = 1e-3  # 1 mW over 1 ps is 1e-15 J
 
@@ -48,6 +49,7 @@ class EnergyCosts(_Section):
     """
 
     mvm: MvmEnergy
+    stream_byte_pj: EnergyPjPerByte = Field(alias="stream")
     core_cycle_pj: EnergyPj = Field(alias="core_cycle")
     l1_byte_pj: EnergyPjPerByte = Field(alias="l1")
     port_byte_pj: EnergyPjPerByte = Field(alias="network_port")
@@ -120,6 +122,7 @@ class EnergyCounts:
     n_row_inputs: int = 0
     n_column_outputs: int = 0
     n_cell_uses: int = 0
+    stream_bytes: int = 0
     n_core_cycles: int = 0
     l1_bytes: int = 0
     port_bytes: int = 0
@@ -169,8 +172,8 @@ def count_actors(work: ActorWork, cluster: ClusterCosting) -> EnergyCounts:
         n_row_inputs=inputs,
         n_column_outputs=outputs,
         n_cell_uses=int((jobs * rows * columns)[is_mvm].sum()),
+        stream_bytes=inputs * cluster.row_bytes + outputs * cluster.column_bytes,
         n_core_cycles=in_parallel * cluster.n_cores + n_synchronizations * cluster.synchronization_cycles,
-        l1_bytes=inputs * cluster.row_bytes + outputs * cluster.column_bytes,
     )
 
 
@@ -186,6 +189,7 @@ def energy_pj(counts: EnergyCounts, costs: EnergyCosts) -> dict[str, float]:
         "array": counts.n_mvms * mvm.fixed_pj + counts.n_cell_uses * mvm.per_cell_pj,
         "dac": counts.n_row_inputs * mvm.per_row_pj,
         "adc": counts.n_column_outputs * mvm.per_column_pj,
+        "stream": counts.stream_bytes * costs.stream_byte_pj,
         "cores": counts.n_core_cycles * costs.core_cycle_pj,
         "l1": counts.l1_bytes * costs.l1_byte_pj,
         "network": counts.port_bytes * costs.port_byte_pj,

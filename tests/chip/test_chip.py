@@ -62,7 +62,7 @@ def test_a_chip_survives_the_way_to_another_rank(name: str) -> None:
 
 def test_every_value_of_the_published_chip_names_its_source() -> None:
     lines = (CHIPS / "bruschi2023.yaml").read_text().splitlines()
-    tags = ("[T1]", "[text]", "[code]", "[HERMES]", "[Garofalo]", "[assumed]", "[Vega]", "[PULP-NN]", "[HBM2]")
+    tags = ("[T1]", "[text]", "[code]", "[HERMES]", "[Garofalo]", "[assumed]", "[Vega]", "[PULP-NN]", "[HBM2]", "[Horowitz]")
     for number, line in enumerate(lines):
         key, _, value = line.partition(":")
         is_value = value.split("#")[0].strip() and not key.strip().startswith(("#", "-", "name", "source", "kind"))
@@ -148,7 +148,7 @@ def test_the_published_chip_costs_what_its_sources_say() -> None:
     n_operations = 2 * ima.rows * ima.columns
     assert n_operations / whole_pj == pytest.approx(10.5, rel=0.01)  # HERMES core, TOPS/W
     assert n_operations / 130e-9 / 1e12 / chip.area.ima_mm2 == pytest.approx(1.59, rel=0.01)  # and TOPS/mm2
-    with_cluster_pj = whole_pj + (ima.rows + ima.columns) * chip.energy.l1_byte_pj
+    with_cluster_pj = whole_pj + (ima.rows + ima.columns) * chip.energy.stream_byte_pj
     assert n_operations / with_cluster_pj == pytest.approx(6.39, rel=0.01)  # Garofalo et al., TOPS/W
     assert 2 * 1.94 / chip.energy.core_cycle_pj == pytest.approx(0.615, rel=0.01)  # Vega, TOPS/W
     assert chip.energy.hbm_byte_pj == pytest.approx(8 * 3.92, rel=0.01)  # HBM2

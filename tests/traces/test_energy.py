@@ -23,7 +23,7 @@ from traces.schema import ActorKind, Resource
 COSTS = EnergyCosts.model_validate(
     {
         "mvm": {"fixed": "1 nJ", "per_row": "10 pJ", "per_column": "20 pJ", "per_cell": "50 fJ"},
-        "core_cycle": "6 pJ", "l1": "2 pJ/B", "network_port": "3 pJ/B", "hbm": "30 pJ/B",
+        "stream": "4 pJ/B", "core_cycle": "6 pJ", "l1": "2 pJ/B", "network_port": "3 pJ/B", "hbm": "30 pJ/B",
         "cluster_leakage": "2 mW", "cluster_idle": "500 uW",
     }
 )  # fmt: skip
@@ -47,7 +47,7 @@ def test_work_of_actors_is_counted_as_on_paper() -> None:
         n_column_outputs=64_000,
         n_cell_uses=12_800_000,
         n_core_cycles=(5000 - 800) * 16 + 16 * 100,  # 8 firings on the IMA and 8 on the cores wake one core each
-        l1_bytes=200_000 + 2 * 64_000,
+        stream_bytes=200_000 + 2 * 64_000,
     )
 
 
@@ -62,7 +62,8 @@ def test_energy_is_the_sum_on_paper() -> None:
             "dac": 200_000 * 10,
             "adc": 64_000 * 20,
             "cores": ((5000 - 800) * 16 + 1600) * 6,
-            "l1": (328_000 + 500) * 2,
+            "stream": 328_000 * 4,
+            "l1": 500 * 2,
             "network": 2000 * 3,
             "hbm": 500 * 30,
             "leakage": 8e6,  # 2 mW on 4 clusters for 1 ms
@@ -71,7 +72,7 @@ def test_energy_is_the_sum_on_paper() -> None:
     )
 
 
-@given(parts=st.lists(st.lists(st.integers(0, 2**50), min_size=10, max_size=10), min_size=1, max_size=5))
+@given(parts=st.lists(st.lists(st.integers(0, 2**50), min_size=11, max_size=11), min_size=1, max_size=5))
 def test_energy_of_a_sum_is_the_sum_of_energies(parts: list[list[int]]) -> None:
     counts = [EnergyCounts(*part) for part in parts]
     total = sum(counts, EnergyCounts())
@@ -79,7 +80,7 @@ def test_energy_of_a_sum_is_the_sum_of_energies(parts: list[list[int]]) -> None:
     for name, value in energy_pj(total, COSTS).items():
         assert value == pytest.approx(sum(each[name] for each in energies))
     assert counts[0].times(3) == counts[0] + counts[0] + counts[0]
-    assert len(fields(EnergyCounts)) == 10
+    assert len(fields(EnergyCounts)) == 11
 
 
 def test_counts_do_not_overflow() -> None:
