@@ -62,7 +62,18 @@ def test_a_chip_survives_the_way_to_another_rank(name: str) -> None:
 
 def test_every_value_of_the_published_chip_names_its_source() -> None:
     lines = (CHIPS / "bruschi2023.yaml").read_text().splitlines()
-    tags = ("[T1]", "[text]", "[code]", "[HERMES]", "[Garofalo]", "[assumed]", "[Vega]", "[PULP-NN]", "[HBM2]", "[Horowitz]")
+    tags = (
+        "[T1]",
+        "[text]",
+        "[code]",
+        "[HERMES]",
+        "[Garofalo]",
+        "[assumed]",
+        "[Vega]",
+        "[PULP-NN]",
+        "[HBM2]",
+        "[Horowitz]",
+    )
     for number, line in enumerate(lines):
         key, _, value = line.partition(":")
         is_value = value.split("#")[0].strip() and not key.strip().startswith(("#", "-", "name", "source", "kind"))
