@@ -52,12 +52,11 @@ def seconds(action: Callable[[], object]) -> tuple[float, float]:
 
 def float_model(prepared: Any) -> Any:
     """Return the run's network before quantisation."""
-    from emulator.network.zoo import build_resnet
-    from launch.prepare import _SHAPES
+    from emulator.network.zoo import build_network
 
     network = prepared.config.network
-    size, shape = network.image_size, _SHAPES[network.kind]
-    return build_resnet(shape, size, size, n_classes=network.classes, seed=network.seed, name=network.kind)
+    size = network.image_size
+    return build_network(network.kind, size, size, n_classes=network.classes, seed=network.seed)
 
 
 def onnxruntime_runner(model: bytes, tensor: Any) -> Callable[[], object]:

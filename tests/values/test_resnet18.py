@@ -18,7 +18,7 @@ from emulator.network.onnx_import import import_onnx
 from emulator.network.ort import run_onnxruntime
 from emulator.network.preprocess import PIXELS_OVER_255, quantize_input
 from emulator.network.quantize import quantize_onnx
-from emulator.network.zoo import RESNET18, build_resnet, save_model
+from emulator.network.zoo import build_network, save_model
 from emulator.program.build import build_program
 from emulator.values.blocks import balanced_blocks
 from emulator.values.gemm import GemmKind, integers_are_exact
@@ -49,7 +49,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, NDArray[n
     """A ResNet-18 for images of 64 x 64, two of them, and what onnxruntime makes of them."""
     folder = tmp_path_factory.mktemp("resnet")
     images = np.random.default_rng(2).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    save_model(build_resnet(RESNET18, 64, 64, n_classes=100, seed=4, name="resnet18"), folder / "float.onnx")
+    save_model(build_network("resnet18", 64, 64, n_classes=100, seed=4), folder / "float.onnx")
     quantize_onnx(folder / "float.onnx", images, folder / "model.onnx")
     expected = run_onnxruntime(folder / "model.onnx", images).astype(int).tolist()
     return import_onnx(folder / "model.onnx"), images, expected
