@@ -1,6 +1,10 @@
 """What ``aimc map --explain`` says, against what the timing plane measures."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +69,27 @@ def test_a_found_mapping_can_be_saved_and_run_by_hand(tmp_path: Path, capsys: py
             digests.append(trace.attribute("digest"))
     assert digests[0] == digests[1]
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("n_ranks", ["1", "2"])
+def test_interrupting_a_search_runs_the_best_so_far(tmp_path: Path, n_ranks: str) -> None:
+    goal = {"kind": "optimize", "objective": "throughput", "clusters": 16, "evaluations": 100_000, "pixels_per_mvm": 2}
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
+    run = write_run(tmp_path, tmp_path / "goal.yaml")
+    arguments = ["run", str(run), "-n", n_ranks, "--plane", "timing", "--progress", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "launch.cli", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True) as process:
+        assert process.stderr is not None
+        seen = b""
+        while b"images/s over the batch" not in seen:  # the progress line of a search that has found something
+            piece = os.read(process.stderr.fileno(), 4096)
+            assert piece, seen.decode()
+            seen += piece
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+    assert process.returncode == 0
+    with Trace(tmp_path / "out") as trace:
+        assert "kind: manual" in trace.attribute("mapping_file")
 
 
 def test_a_found_mapping_computes_exact_values_on_two_ranks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
