@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -189,6 +189,9 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     for step in location:
         field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
         inner = field.annotation if field else None
+        inner = next(
+            (each for each in get_args(inner) if each is not type(None)), inner
+        )  # a section that may be absent
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

@@ -23,11 +23,14 @@ from emulator.program.ownership import boundary_tokens, estimate_events, place_o
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals
 from emulator.timing.records import TimingSink
-from emulator.timing.sync import RankTiming, SyncCounts, compile_kernels
+from emulator.timing.sync import RankTiming, SyncCounts, compile_timing
+from emulator.values.blocks import balanced_blocks
+from emulator.values.convolution import Held
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
+from emulator.values.warm_up import compile_kernels
 from emulator.values.weights import ActorWeights, cut_weights
-from emulator.values.work import estimate_work
+from emulator.values.work import host_costs
 
 _WEIGHTS_TAG = 0
 
@@ -126,7 +129,9 @@ def emulate(
         ParallelError: there are more ranks than clusters with work.
     """
     if plane is not Plane.VALUES and comm.size > 1 and comm.rank == comm.size - 1:
-        compile_kernels()  # once for all, while rank 0 prepares
+        compile_timing()  # once for all, while rank 0 prepares
+    if workload is not None and plane is not Plane.TIMING:
+        compile_kernels(workload.program, is_noisy=False)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
     timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink)
     traffic, values_s = Traffic(), 0.0
@@ -135,7 +140,7 @@ def emulate(
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            held,
+            Held(held, {}),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,
@@ -163,12 +168,15 @@ def check_ranks(workload: Workload, plane: Plane, n_ranks: int) -> None:
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
-    partition_clusters(_work(workload.program, workload.mapping.chip, plane), n_ranks)
+    _blocks(workload, plane, n_ranks)
 
 
-def _work(program: Program, chip: Chip, plane: Plane) -> NDArray[np.int64]:
-    """Estimate the work of each cluster; where both planes run, values take by far the longer."""
-    return estimate_events(columns_of(program), chip) if plane is Plane.TIMING else estimate_work(program)
+def _blocks(workload: Workload, plane: Plane, n_ranks: int) -> tuple[Span, ...]:
+    """Cut the clusters into a block per rank, for both planes: where both run, values take by far the longer."""
+    if plane is not Plane.TIMING:
+        return balanced_blocks(workload.program, host_costs(), n_ranks)
+    events = estimate_events(columns_of(workload.program), workload.mapping.chip)
+    return tuple(Span(int(a), int(b)) for a, b in pairwise(partition_clusters(events, n_ranks)))
 
 
 def time_part(
@@ -207,14 +215,13 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
             "program": program_to_bytes(workload.program),
             "n_images": len(workload.images),
             "plane": str(plane),
+            "blocks": [(block.start, block.end) for block in _blocks(workload, plane, comm.size)],
         }
         data = pack(description)
     received = unpack(comm.broadcast_bytes(data, 0))
     program = workload.program if workload else program_from_bytes(received["program"])
     chip = workload.mapping.chip if workload else Chip.model_validate_json(received["chip"])
-    # Every rank works the partition out for itself: it depends on nothing but the program and the number of ranks.
-    bounds = partition_clusters(_work(program, chip, Plane(received["plane"])), comm.size)
-    blocks = tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
+    blocks = tuple(Span(*bounds) for bounds in received["blocks"])
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 

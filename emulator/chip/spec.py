@@ -1,7 +1,8 @@
 """The chip as its file describes it: frozen, strict, every physical value named with its unit.
 
 Keys in a file read naturally (``mvm_latency: 130 ns``); the attributes behind them carry the unit that the emulator
-counts in (``mvm_latency_ps``). There are no defaults: a chip file states everything.
+counts in (``mvm_latency_ps``). There are no defaults: a chip file states everything, though it may leave out the
+sections that only reports read.
 """
 
 from math import prod
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator
 
 from emulator.config_file import Spec
 from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes, TimePs
+from traces.energy import AreaCosts, EnergyCosts, Published
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Bits = Annotated[int, Field(ge=1, le=32, strict=True)]
@@ -125,7 +127,11 @@ class Hbm(Spec):
 
 
 class Chip(Spec):
-    """A whole chip. ``topology`` is told apart by its ``kind``, so that others than trees can join."""
+    """A whole chip. ``topology`` is told apart by its ``kind``, so that others than trees can join.
+
+    ``energy``, ``area`` and ``published`` play no part in a run: reports read them. A chip may leave each of them out
+    as a whole.
+    """
 
     name: str
     source: str
@@ -133,6 +139,9 @@ class Chip(Spec):
     cluster: Cluster
     topology: TreeTopology
     hbm: Hbm
+    energy: EnergyCosts | None = None
+    area: AreaCosts | None = None
+    published: Published | None = None
 
     @field_validator("clock_hz")
     @classmethod

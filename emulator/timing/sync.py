@@ -286,7 +286,7 @@ class RankTiming:
             self.counts.n_messages += 1
 
 
-def compile_kernels() -> None:
+def compile_timing() -> None:
     """Compile all that the timing plane needs, or load it from the cache; one rank does so for the others."""
     tables = no_tables()
     engine = TimingEngine(tables, 0, _NoRecords())

@@ -37,7 +37,7 @@ from emulator.program.ownership import estimate_events, place_owners
 from emulator.program.stack import stack_columns
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.state import initial_state
-from emulator.timing.sync import compile_kernels
+from emulator.timing.sync import compile_timing
 from launch.local import find_mpiexec, rank_environment
 from launch.rank import connect
 from traces.digest import Digest
@@ -77,7 +77,7 @@ def workload(job: dict[str, Any]) -> tuple[Columns, Chip]:
 
 def on_rank(comm: Comm, job: dict[str, Any]) -> None:
     """Be one rank of a job; rank 0 prints what all measured."""
-    compile_kernels()
+    compile_timing()
     empty_bytes = peak_bytes()
     comm.barrier()
     began = time.perf_counter()

@@ -27,7 +27,7 @@ from emulator.timing.sync import RankTiming
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled() -> None:
-    sync.compile_kernels()  # before limits on waiting apply
+    sync.compile_timing()  # before limits on waiting apply
 
 
 FAN_OUTS = [(16,), (4, 4), (2, 2, 2, 2), (2, 8), (8, 2), (1, 4, 1, 4)]
