@@ -12,6 +12,7 @@ travels to other machines is the ratios and the counts.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -117,7 +118,9 @@ def start(job: dict[str, Any], n_ranks: int, n_repeats: int) -> dict[str, Any]:
     command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, __file__, "--job", json.dumps(job)]
     results = []
     for _ in range(n_repeats):
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=rank_environment(n_ranks, {}))
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env=rank_environment(n_ranks, dict(os.environ))
+        )
         results.append(json.loads(done.stdout))
     assert len({result["digest"] for result in results}) == 1
     return min(results, key=lambda result: max(rank["plane_s"] for rank in result["ranks"]))
@@ -168,9 +171,9 @@ def project(job: dict[str, Any], alone: dict[str, Any], measured: dict[str, Any]
     event_s = alone["ranks"][0]["computing_s"] / n_events
     per_token = measured["rounds_of_busiest"] / max(measured["n_boundary_tokens"], 1)
     events_per_token = measured["n_boundary_events"] / max(measured["n_boundary_tokens"], 1)
-    packing_s = event_s * 0 + PACKING_S
+    packing_s = PACKING_S
     rows = []
-    for n_ranks in PROJECTED:
+    for n_ranks in (n for n in PROJECTED if n <= np.count_nonzero(events)):
         bounds = partition_clusters(events, n_ranks)
         rank = np.searchsorted(bounds, np.arange(columns.n_clusters), side="right") - 1
         load = np.bincount(rank, weights=events, minlength=n_ranks).max() * job["images"]
