@@ -189,7 +189,9 @@ def run_case(resolved: ResolvedCase, folder: Path, networks: Networks) -> None:
     images, model = networks.get(config)
     outcome: dict[str, Any]
     try:
-        workload, text = make_workload(config, resolved.chip, resolved.policy, images, model, lambda *_: None)
+        workload, text = make_workload(  # a search cut short would stay as the result of the whole
+            config, resolved.chip, resolved.policy, images, model, lambda *_: None, ends_early=False
+        )
     except MappingError as error:
         outcome = {"infeasible": str(error)}
     else:

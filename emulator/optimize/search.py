@@ -39,9 +39,9 @@ _START = {
 
 def optimize(
     network: Network, chip: Chip, policy: OptimizePolicy, *, n_images: int, seed: int,
-    on_candidate: OnCandidate = lambda *_: None,
+    on_candidate: OnCandidate = lambda *_: None, ends_early: bool = True,
 ) -> Found:  # fmt: skip
-    """Find a mapping of ``network`` on ``chip``; interrupting the search (Ctrl-C) returns the best so far.
+    """Find a mapping of ``network`` on ``chip``.
 
     Args:
         network: the network.
@@ -50,6 +50,7 @@ def optimize(
         n_images: images in the batch.
         seed: of the search.
         on_candidate: hears of every candidate.
+        ends_early: an interrupt (Ctrl-C) ends the search with the best so far, if there is one.
 
     Raises:
         InfeasibleError: one copy of every layer needs more clusters than there are.
@@ -72,7 +73,7 @@ def optimize(
         _GlobalSearch(network, policy, groups, judge, bound.least_clusters).run(seed, 1 + int(_GLOBAL_SHARE * n_tried))
         refine(judge, groups, menu, seed=seed, n_tried=n_tried)
     except KeyboardInterrupt:
-        if judge.found is None:
+        if judge.found is None or not ends_early:
             raise
     if judge.found is None:
         raise judge.first_error or MappingError(f"no mapping of {network.name} on {chip.name} was found")

@@ -10,6 +10,7 @@ import yaml
 
 from emulator.config_file import replace_keys
 from emulator.errors import ConfigError
+from emulator.optimize import judge
 from launch import study_case
 from launch.cli import main
 from launch.study_file import load_study
@@ -155,6 +156,31 @@ def test_a_network_that_does_not_fit_is_a_result(tmp_path: Path, capsys: pytest.
     assert "does not fit" in text
     assert "what would help" in text
     assert mtimes(out) == before
+
+
+def test_an_interrupted_search_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = {"kind": "optimize", "objective": "latency", "clusters": 16, "evaluations": 4, "pixels_per_mvm": 2}
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
+    data = yaml.safe_load(TINY.read_text()) | {"policy": str(tmp_path / "goal.yaml")}
+    data["chip"], data["inputs"]["path"] = str(ROOT / "configs/chips/small16.yaml"), str(ROOT / "configs/images")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(data))
+    study, out = write_study(tmp_path, {"name": "searched", "run": "run.yaml"}), tmp_path / "out"
+    evaluate, timed = judge.evaluate, []
+
+    def interrupt_the_second(*arguments: Any) -> Any:
+        timed.append(arguments)
+        if len(timed) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(judge, "evaluate", interrupt_the_second)
+    with pytest.raises(SystemExit) as end:
+        main(["study", str(study), "-o", str(out)])
+    assert end.value.code == 130
+    assert not (out / "searched/report.json").exists()
+    assert run(study, out, capsys=capsys)[0]["images_per_second"] > 0
 
 
 def test_the_reports_are_the_same_on_one_and_two_ranks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
