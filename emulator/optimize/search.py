@@ -19,7 +19,7 @@ from emulator.network.graph import Network
 from emulator.optimize.assign import assign
 from emulator.optimize.bound import relaxed_bound
 from emulator.optimize.compose import Candidate, Style
-from emulator.optimize.groups import Group, alike, make_groups
+from emulator.optimize.groups import Group, alike, make_groups, ungrouped
 from emulator.optimize.judge import Found, Judge, OnCandidate
 from emulator.optimize.options import Menu, Option
 from emulator.optimize.refine import refine
@@ -61,6 +61,10 @@ def optimize(
             f"policy: objective: {chip.name} has no energy coefficients for energy-delay; give the chip file an "
             "'energy' section or choose throughput or latency"
         )
+    if all(layer.weights is None for layer in network.layers):
+        raise MappingError(
+            f"{network.name}: no layer uses a crossbar, so there is nothing to search for; give it a manual policy"
+        )
     n_clusters = min(policy.clusters, chip.n_clusters)
     bound = relaxed_bound(network, chip, n_clusters, policy.pixels_per_mvm)
     if bound is None:
@@ -89,6 +93,7 @@ class _GlobalSearch:
         self._policy, self._groups, self._judge, self._least_clusters = policy, groups, judge, least_clusters
         widths = {network.feature_maps[layer.output].width for layer in network.layers} - {1}
         self._widths = sorted(widths, reverse=True)
+        self._n_ungrouped = len(ungrouped(network))
         self._n_images = 1 if policy.objective == "latency" else judge.n_images
 
     def run(self, seed: int, n_tried: int) -> None:
@@ -136,7 +141,8 @@ class _GlobalSearch:
             may_own=trial.suggest_categorical("own", [True, False]) and not uniform,
         )
         reserve = trial.suggest_categorical("reserve", [0, 4, 8, 16, 32])
-        budget = max(self._least_clusters, self._judge.n_clusters - style.spare_clusters - reserve)
+        taken = style.spare_clusters + self._n_ungrouped
+        budget = max(self._least_clusters, self._judge.n_clusters - taken - reserve)
         lag_weight = trial.suggest_categorical("lag_weight", [0.1, 0.3, 1.0, 3.0])
         options = self._assign(menu, budget, lag_weight, uniform=uniform)
         return None if options is None else Candidate(options, style)

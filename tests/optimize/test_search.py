@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.emulations import emulate_on_ranks
-from support.networks import a_chip, a_policy, a_small_workload, networks
+from support.networks import NetworkMaker, a_chip, a_policy, a_small_workload, networks
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
@@ -16,16 +16,18 @@ from emulator.errors import MappingError
 from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy, OptimizePolicy
-from emulator.network.graph import Network
+from emulator.network.graph import FeatureMap, Network, Op, Quantization, Window
 from emulator.network.reference import run_reference
 from emulator.optimize import judge
 from emulator.optimize.evaluate import evaluate
+from emulator.optimize.groups import ungrouped
 from emulator.optimize.judge import Found
 from emulator.optimize.search import optimize
 from emulator.program.build import build_program
 
 ROOT = Path(__file__).parents[2]
 N_IMAGES = 6
+IMAGE = FeatureMap("image", 12, 12, 3, Quantization(0.02, 3, "uint8"))
 
 
 def a_goal(objective: str = "throughput", clusters: int = 40, evaluations: int = 24, **more: object) -> OptimizePolicy:
@@ -121,6 +123,26 @@ def test_spent_time_ends_it(network: Network, chip: Chip) -> None:
 def test_too_few_clusters_are_a_report(network: Network, chip: Chip) -> None:
     with pytest.raises(InfeasibleError, match="crossbars asked, 3 there"):
         search(network, chip, a_goal(clusters=3))
+
+
+def test_a_network_without_crossbars_has_nothing_to_search_for(chip: Chip) -> None:
+    maker = NetworkMaker(IMAGE, lambda: Quantization(0.05, 7, "uint8"), lambda: 1)
+    maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2))
+    with pytest.raises(MappingError, match="no layer uses a crossbar"):
+        search(maker.network(), chip, a_goal())
+
+
+def test_layers_before_the_first_convolution_count(chip: Chip) -> None:
+    maker = NetworkMaker(IMAGE, lambda: Quantization(0.05, 7, "uint8"), lambda: 1)
+    maker.relu(maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2)))
+    early = maker.latest
+    maker.relu(maker.add(early, maker.conv(early, 3, Window(3, 3, 1, 1, 1, 1, 1, 1))))
+    network = maker.network()
+    assert [layer.name for layer in ungrouped(network)] == ["max_pool0", "relu1"]
+    for clusters in (3, 4):  # a cluster for each of the two and at least one for all that follow
+        assert search(network, chip, a_goal(clusters=clusters, evaluations=0)).figures.n_clusters == clusters
+    with pytest.raises(MappingError, match="takes 3 clusters, there are 2; allow more clusters"):
+        search(network, chip, a_goal(clusters=2, evaluations=0))
 
 
 def test_energy_delay_needs_coefficients(network: Network, chip: Chip) -> None:
