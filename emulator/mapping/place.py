@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from emulator.chip.spec import Chip
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.clusters import ClusterPool
 from emulator.mapping.interleave import interleave
 from emulator.mapping.mapping import Block, InfeasibleError, LayerMapping, Mapping, Reduction, Store
@@ -22,12 +22,12 @@ def map_network(network: Network, chip: Chip, policy: ManualPolicy) -> Mapping:
     """Map ``network`` onto ``chip``.
 
     Raises:
-        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or the policy asks for
-            what the network does not have.
+        ConfigError: the policy names what the network does not have.
+        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or for what the policy asks.
         InfeasibleError: the network needs more clusters than the chip has; carries the report.
     """
     _check_widths(chip)
-    policy.check_names(network)
+    policy.check_layers(network)
     placer = _Placer(network, chip, policy)
     layers = placer.with_stores(tuple(placer.place(layer) for layer in network.layers))
     if policy.placement == "interleaved":
@@ -71,7 +71,7 @@ class _Placer:
         homes = {mapped.layer.name: mapped.choice.residual for mapped in layers}
         operands = residual_operands(self._network)
         if any(homes[name] == "spare" for name in operands) and not self._policy.spare_clusters:
-            raise MappingError(
+            raise ConfigError(
                 "policy: residuals are to live on spare clusters, but spare_clusters is 0; ask for at least 1"
             )
         spare = tuple(self.pool.fresh(self._policy.spare_clusters))
@@ -85,7 +85,7 @@ class _Placer:
         if choice.guest_of is None:
             return ()
         if choice.guest_of not in self._placed:
-            raise MappingError(
+            raise ConfigError(
                 f"policy: layers: {layer.name} is to be a guest of '{choice.guest_of}', which is no earlier layer; "
                 f"there are {', '.join(self._placed) or 'none'}"
             )

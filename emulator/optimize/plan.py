@@ -36,7 +36,8 @@ def plan_mapping(
         ends_early: an interrupt ends a search with the best so far, if there is one.
 
     Raises:
-        MappingError: the policy asks for what network or chip do not have.
+        ConfigError: the policy names what network or chip do not have.
+        MappingError: the policy asks for more than they have.
         InfeasibleError: the network does not fit; carries the report.
     """
     if isinstance(policy, ManualPolicy):

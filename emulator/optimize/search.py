@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from emulator.chip.spec import Chip
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import crossbar_shortage
 from emulator.mapping.policy import OptimizePolicy
@@ -54,10 +54,11 @@ def optimize(
 
     Raises:
         InfeasibleError: one copy of every layer needs more clusters than there are.
-        MappingError: the chip lacks what the objective needs, or no candidate can be built; says why the first cannot.
+        ConfigError: the chip lacks what the objective needs.
+        MappingError: no candidate can be built; says why the first cannot.
     """
     if policy.objective == "energy-delay" and chip.energy is None:
-        raise MappingError(
+        raise ConfigError(
             f"policy: objective: {chip.name} has no energy coefficients for energy-delay; give the chip file an "
             "'energy' section or choose throughput or latency"
         )

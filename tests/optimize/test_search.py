@@ -12,7 +12,7 @@ from support.networks import NetworkMaker, a_chip, a_policy, a_small_workload, n
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.emulation import Workload
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy, OptimizePolicy
@@ -146,7 +146,7 @@ def test_layers_before_the_first_convolution_count(chip: Chip) -> None:
 
 
 def test_energy_delay_needs_coefficients(network: Network, chip: Chip) -> None:
-    with pytest.raises(MappingError, match="no energy coefficients"):
+    with pytest.raises(ConfigError, match="no energy coefficients"):
         search(network, chip.model_copy(update={"energy": None}), a_goal("energy-delay"))
 
 
