@@ -175,7 +175,7 @@ def _cluster_shortage(mapping: Mapping, demand: int) -> Shortage:
         demand=demand,
         bound=chip.n_clusters,
         terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
-        levers=_levers(network, chip, demand),
+        levers=_levers(network, chip, demand, chip.n_clusters),
     )
 
 
@@ -190,20 +190,24 @@ def crossbar_shortage(network: Network, chip: Chip, n_clusters: int) -> Shortage
         demand=demand,
         bound=n_clusters,
         terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
-        levers=_levers(network, chip, demand),
+        levers=_levers(network, chip, demand, n_clusters),
     )
 
 
-def _levers(network: Network, chip: Chip, demand: int) -> tuple[str, ...]:
+def _levers(network: Network, chip: Chip, demand: int, bound: int) -> tuple[str, ...]:
+    """Say what would help; ``bound`` is the chip's number of clusters, or fewer if the policy allows no more."""
     ima = chip.cluster.ima
     least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
     doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
-    return (
-        f"a chip with at least {demand} clusters (topology.levels: larger fan_out)",
-        f"fewer copies and clusters of their own in the policy: one copy of everything takes {least} crossbars",
-        f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do",
-        "a smaller network",
-    )
+    levers = {
+        f"a chip with at least {demand} clusters (topology.levels: larger fan_out)": demand > chip.n_clusters,
+        f"a policy that allows at least {demand} clusters (clusters)": bound < chip.n_clusters,
+        "fewer copies and clusters of their own in the policy: one copy of everything takes "
+        f"{least} crossbars": least <= bound,
+        f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do": doubled <= bound,
+        "a smaller network": True,
+    }
+    return tuple(lever for lever, helps in levers.items() if helps)
 
 
 def _least_crossbars(layer: Layer, rows: int, columns: int) -> int:

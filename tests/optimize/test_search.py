@@ -121,8 +121,11 @@ def test_spent_time_ends_it(network: Network, chip: Chip) -> None:
 
 
 def test_too_few_clusters_are_a_report(network: Network, chip: Chip) -> None:
-    with pytest.raises(InfeasibleError, match="crossbars asked, 3 there"):
+    with pytest.raises(InfeasibleError, match="crossbars asked, 3 there") as caught:
         search(network, chip, a_goal(clusters=3))
+    (shortage,) = caught.value.shortages
+    assert f"a policy that allows at least {shortage.demand} clusters (clusters)" in shortage.levers
+    assert not any(lever.startswith(("a chip", "fewer copies", "crossbars")) for lever in shortage.levers)
 
 
 def test_a_network_without_crossbars_has_nothing_to_search_for(chip: Chip) -> None:
