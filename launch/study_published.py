@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.markup import escape
 
+from emulator.errors import ConfigError
+from launch.study_case import REPORT_NAME
 from launch.study_file import Published, Study, variant_name
 from launch.study_table import number
 from launch.tables import new_table, render
@@ -54,7 +56,11 @@ class Comparison:
 
 
 def compare(study: Study, reports: Reports) -> list[Comparison]:
-    """Hold a study's results against the published figures that it names."""
+    """Hold a study's results against the published figures that it names.
+
+    Raises:
+        ConfigError: reports know no such figure.
+    """
     return [_compare(study, each, reports) for each in study.published]
 
 
@@ -85,14 +91,32 @@ def _figure(published: Published, case: str, over: str | None, reports: Reports)
     if any(value is None for value in values):
         return None
     numerator, *denominator = [value for value in values if value is not None]
+    if 0 in denominator:
+        return None
     return published.times * numerator / (denominator[0] if denominator else 1)
 
 
 def _look_up(report: Mapping[str, Any], figure: str) -> float | None:
+    """Return a figure of a report; None where the report says that there is none.
+
+    Raises:
+        ConfigError: reports know no such figure.
+    """
+    if "infeasible" in report:
+        return None
     found: Any = report
     for key in figure.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, int | float) else None
+        if found is None:
+            return None
+        if not isinstance(found, Mapping) or key not in found:
+            raise ConfigError(
+                f"published: figure: '{figure}' is not in {REPORT_NAME}; names at '{key}': "
+                f"{', '.join(found) if isinstance(found, Mapping) else 'none'}"
+            )
+        found = found[key]
+    if found is None or isinstance(found, int | float):
+        return found
+    raise ConfigError(f"published: figure: '{figure}' of {REPORT_NAME} is no number")
 
 
 def comparisons_to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ def map_network(network: Network, chip: Chip, policy: ManualPolicy) -> Mapping:
 
     Raises:
         ConfigError: the policy names what the network does not have.
-        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or for what the policy asks.
+        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or the policy asks for more
+            than there is.
         InfeasibleError: the network needs more clusters than the chip has; carries the report.
     """
     _check_widths(chip)
@@ -199,15 +200,16 @@ def _levers(network: Network, chip: Chip, demand: int, bound: int) -> tuple[str,
     ima = chip.cluster.ima
     least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
     doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
-    levers = {
-        f"a chip with at least {demand} clusters (topology.levels: larger fan_out)": demand > chip.n_clusters,
-        f"a policy that allows at least {demand} clusters (clusters)": bound < chip.n_clusters,
-        "fewer copies and clusters of their own in the policy: one copy of everything takes "
-        f"{least} crossbars": least <= bound,
-        f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do": doubled <= bound,
-        "a smaller network": True,
-    }
-    return tuple(lever for lever, helps in levers.items() if helps)
+    levers = []
+    if demand > chip.n_clusters:
+        levers.append(f"a chip with at least {demand} clusters (topology.levels: larger fan_out)")
+    if bound < chip.n_clusters:
+        levers.append(f"a policy that allows at least {demand} clusters (clusters)")
+    if least <= bound:
+        levers.append(f"fewer copies and clusters of their own in the policy: one copy of all takes {least} crossbars")
+    if doubled <= bound:
+        levers.append(f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do")
+    return (*levers, "a smaller network")
 
 
 def _least_crossbars(layer: Layer, rows: int, columns: int) -> int:

@@ -71,6 +71,18 @@ def test_a_found_mapping_can_be_saved_and_run_by_hand(tmp_path: Path, capsys: py
     capsys.readouterr()
 
 
+def test_a_mapping_that_cannot_be_saved_is_said_before_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = {"kind": "optimize", "objective": "throughput", "clusters": 16, "evaluations": 10**9, "pixels_per_mvm": 2}
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
+    run = write_run(tmp_path, tmp_path / "goal.yaml")
+    assert main(["map", str(run), "--save", str(tmp_path / "none/found.yaml")]) == 2
+    assert f"there is no folder {tmp_path / 'none'}; make it first" in capsys.readouterr().err
+    assert main(["map", str(TINY), "--save", str(tmp_path)]) == 2
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("n_ranks", ["1", "2"])
 def test_interrupting_a_search_runs_the_best_so_far(tmp_path: Path, n_ranks: str) -> None:
     goal = {"kind": "optimize", "objective": "throughput", "clusters": 16, "evaluations": 100_000, "pixels_per_mvm": 2}

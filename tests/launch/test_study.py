@@ -13,7 +13,8 @@ from emulator.errors import ConfigError
 from emulator.optimize import judge
 from launch import study_case
 from launch.cli import main
-from launch.study_file import load_study
+from launch.study_file import Study, load_study
+from launch.study_published import Emulated, compare
 from traces.reader import Trace
 from traces.report import make_report
 
@@ -332,6 +333,36 @@ def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFix
     run(study, out, capsys=capsys)
     assert (out / "sync.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "words.png").exists()
+
+
+def test_numbers_of_different_units_are_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = {**SWEEP, "vary": "chip.cluster.ima.mvm_latency", "values": ["100 ns", "200 ns", "0.3 us"], "count": 1}
+    run(write_study(tmp_path, sweeps=[sweep]), tmp_path / "out", capsys=capsys)
+    assert not (tmp_path / "out/sync.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ("images_per_secnd", "figure: 'images_per_secnd' is not in report.json; names at 'images_per_secnd': case,"),
+        ("loss_factors.totl", "names at 'totl': global_mapping, local_mapping"),
+        ("name", "figure: 'name' of report.json is no number"),
+        ("name.length", "names at 'length': none"),
+    ],
+)
+def test_a_published_figure_that_no_report_has_is_refused(figure: str, said: str) -> None:
+    report = {"case": "plain", "name": "tiny", "loss_factors": {"global_mapping": 1.0, "local_mapping": 2.0}}
+    study = Study.model_validate({"name": "s", "published": [{**PUBLISHED, "figure": figure, "shown_by": []}]})
+    with pytest.raises(ConfigError, match=said):
+        compare(study, {"plain": report, "slow": report})
+
+
+@pytest.mark.parametrize("other", [{"rate": 0}, {"rate": None}, {"infeasible": "too small"}])
+def test_a_ratio_to_nothing_is_left_out(other: dict[str, Any]) -> None:
+    study = Study.model_validate({"name": "s", "published": [{**PUBLISHED, "figure": "rate", "shown_by": []}]})
+    (comparison,) = compare(study, {"plain": {"rate": 3}, "slow": other})
+    assert comparison.emulated == (Emulated(None, None, None),)
+    assert comparison.is_large
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,7 @@ def test_stopping_it_gives_the_best_so_far(network: Network, chip: Chip) -> None
     found = optimize(network, chip, a_goal(), n_images=N_IMAGES, seed=1, on_candidate=stop_at_the_fifth)
     assert found == best[-1]
     with pytest.raises(KeyboardInterrupt):
-        optimize(
-            network, chip, a_goal(), n_images=N_IMAGES, seed=1, on_candidate=stop_at_the_fifth, ends_early=False
-        )
+        optimize(network, chip, a_goal(), n_images=N_IMAGES, seed=1, on_candidate=stop_at_the_fifth, ends_early=False)
 
 
 def test_stopping_it_before_the_first_candidate_stops_the_command(
