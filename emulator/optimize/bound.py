@@ -36,7 +36,11 @@ class Bound:
 
     @property
     def images_per_second(self) -> float:
-        """Steady throughput that no mapping exceeds."""
+        """Throughput that no mapping exceeds over a batch, however long.
+
+        The rate between a short batch's first and last result may exceed it by a few per cent, for the first image may
+        take longer than the others.
+        """
         return PS_PER_S / self.time_ps
 
 

@@ -95,6 +95,7 @@ class _GlobalSearch:
         widths = {network.feature_maps[layer.output].width for layer in network.layers} - {1}
         self._widths = sorted(widths, reverse=True)
         self._n_ungrouped = len(ungrouped(network))
+        self._assign = cache(self._solve)  # of this search alone: it must not outlive it
         self._n_images = 1 if policy.objective == "latency" else judge.n_images
 
     def run(self, seed: int, n_tried: int) -> None:
@@ -148,8 +149,7 @@ class _GlobalSearch:
         options = self._assign(menu, budget, lag_weight, uniform=uniform)
         return None if options is None else Candidate(options, style)
 
-    @cache  # noqa: B019 (a search lives as long as its results are of use)
-    def _assign(self, menu: Menu, n_clusters: int, lag_weight: float, *, uniform: bool) -> tuple[Option, ...] | None:
+    def _solve(self, menu: Menu, n_clusters: int, lag_weight: float, *, uniform: bool) -> tuple[Option, ...] | None:
         """Let the integer program choose; ``uniform`` gives convolutions of one shape the same option."""
         classes = alike(self._groups) if uniform else [[group] for group in self._groups]
         menus = [
