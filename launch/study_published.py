@@ -134,13 +134,13 @@ def comparisons_to_text(comparisons: Sequence[Comparison]) -> str:
     table.add_column("published", justify="right")
     for emulated in comparisons[0].emulated:
         for heading in (emulated.variant or "emulated", "deviation"):
-            table.add_column(heading, justify="right")
+            table.add_column(escape(heading), justify="right")
     for each in comparisons:
         cells = []
         for emulated in each.emulated:
             per_cent = None if emulated.deviation is None else 100 * emulated.deviation
-            cells += [number(emulated.value, ",.4g"), number(per_cent, "+.1f", " %")]
-        table.add_row(escape(each.name), f"{each.published:,.4g}", *cells)
+            cells += [_number(emulated.value), number(per_cent, "+.1f", " %")]
+        table.add_row(escape(each.name), _number(each.published), *cells)
     lines = [render(table), "", f"Deviations of more than {100 * _LARGE:.0f} %, and what shows their cause:"]
     for each in comparisons:
         if each.is_large:
@@ -155,8 +155,13 @@ def comparisons_to_text(comparisons: Sequence[Comparison]) -> str:
 
 
 def _experiment(name: str, cases: Sequence[tuple[str, float | None]]) -> str:
-    values = [f"{number(value, ',.4g')} at {case.removeprefix(f'{name}@')}" for case, value in cases if case != name]
-    return f"{name}: {', '.join(values) or number(cases[0][1], ',.4g')}"
+    values = [f"{_number(value)} at {case.removeprefix(f'{name}@')}" for case, value in cases if case != name]
+    return f"{name}: {', '.join(values) or _number(cases[0][1])}"
+
+
+def _number(value: float | None) -> str:
+    """Write a figure with four digits, or all those before the point."""
+    return number(value, ",.4g" if value is None or abs(value) < 10_000 else ",.0f")
 
 
 def _paragraph(text: str, indent: str) -> str:

@@ -97,10 +97,7 @@ class Judge:
                     self.best = cost, candidate
                     self.found = Found(policy, figures, self._bound, self._n_timed)
             elif self.first_error is None:
-                self.first_error = MappingError(
-                    f"{self._network.name}: what was tried first takes {figures.n_clusters} clusters, there are "
-                    f"{self.n_clusters}; allow more clusters or more evaluations"
-                )
+                self.first_error = MappingError(f"takes {figures.n_clusters} clusters, there are {self.n_clusters}")
         return self._costs[key]
 
     def _objective(self, figures: Figures) -> float:

@@ -81,7 +81,10 @@ def optimize(
         if judge.found is None or not ends_early:
             raise
     if judge.found is None:
-        raise judge.first_error or MappingError(f"no mapping of {network.name} on {chip.name} was found")
+        raise MappingError(
+            f"no mapping of {network.name} on {chip.name} was found; more evaluations in the policy may find one. "
+            f"What was tried first: {judge.first_error or 'one copy of every layer leaves no clusters for the rest'}"
+        )
     return judge.found
 
 

@@ -1,6 +1,8 @@
 """Studies: every case runs once, whole on one rank; what is done and unchanged is left alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ from emulator.errors import ConfigError
 from emulator.optimize import judge
 from launch import study_case
 from launch.cli import main
-from launch.study_file import Study, load_study
-from launch.study_published import Emulated, compare
+from launch.study_file import load_study
 from traces.reader import Trace
 from traces.report import make_report
 
@@ -326,6 +327,17 @@ def test_published_figures_stand_beside_every_variant(tmp_path: Path, capsys: py
         assert words in text
 
 
+def test_a_reader_who_has_seen_enough_is_no_defect(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {**CASES[0], "count": 1})
+    command = [sys.executable, "-m", "launch.cli", "study", str(study), "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {**SWEEP, "values": ["0 cycles", "10 cycles", "100 cycles"], "relative_to": "plain"}
     words = {"name": "words", "run": str(TINY), "vary": "policy.residual", "values": ["consumer_l1", "hbm"]}
@@ -339,30 +351,6 @@ def test_numbers_of_different_units_are_not_drawn(tmp_path: Path, capsys: pytest
     sweep = {**SWEEP, "vary": "chip.cluster.ima.mvm_latency", "values": ["100 ns", "200 ns", "0.3 us"], "count": 1}
     run(write_study(tmp_path, sweeps=[sweep]), tmp_path / "out", capsys=capsys)
     assert not (tmp_path / "out/sync.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("figure", "said"),
-    [
-        ("images_per_secnd", "figure: 'images_per_secnd' is not in report.json; names at 'images_per_secnd': case,"),
-        ("loss_factors.totl", "names at 'totl': global_mapping, local_mapping"),
-        ("name", "figure: 'name' of report.json is no number"),
-        ("name.length", "names at 'length': none"),
-    ],
-)
-def test_a_published_figure_that_no_report_has_is_refused(figure: str, said: str) -> None:
-    report = {"case": "plain", "name": "tiny", "loss_factors": {"global_mapping": 1.0, "local_mapping": 2.0}}
-    study = Study.model_validate({"name": "s", "published": [{**PUBLISHED, "figure": figure, "shown_by": []}]})
-    with pytest.raises(ConfigError, match=said):
-        compare(study, {"plain": report, "slow": report})
-
-
-@pytest.mark.parametrize("other", [{"rate": 0}, {"rate": None}, {"infeasible": "too small"}])
-def test_a_ratio_to_nothing_is_left_out(other: dict[str, Any]) -> None:
-    study = Study.model_validate({"name": "s", "published": [{**PUBLISHED, "figure": "rate", "shown_by": []}]})
-    (comparison,) = compare(study, {"plain": {"rate": 3}, "slow": other})
-    assert comparison.emulated == (Emulated(None, None, None),)
-    assert comparison.is_large
 
 
 @pytest.mark.parametrize(

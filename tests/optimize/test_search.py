@@ -142,8 +142,14 @@ def test_layers_before_the_first_convolution_count(chip: Chip) -> None:
     assert [layer.name for layer in ungrouped(network)] == ["max_pool0", "relu1"]
     for clusters in (3, 4):  # a cluster for each of the two and at least one for all that follow
         assert search(network, chip, a_goal(clusters=clusters, evaluations=0)).figures.n_clusters == clusters
-    with pytest.raises(MappingError, match="takes 3 clusters, there are 2; allow more clusters"):
+    with pytest.raises(MappingError, match=r"may find one\. What was tried first: takes 3 clusters"):
         search(network, chip, a_goal(clusters=2, evaluations=0))
+
+
+def test_buffers_that_overflow_are_the_reason_given(network: Network, chip: Chip) -> None:
+    small = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"l1_bytes": 900})})
+    with pytest.raises(MappingError, match=r"What was tried first: random does not fit .*\nL1 of cluster"):
+        search(network, small, a_goal(evaluations=0))
 
 
 def test_energy_delay_needs_coefficients(network: Network, chip: Chip) -> None:
