@@ -156,6 +156,9 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], data: dict[str, Any]
         "greater_than_equal": f"expected a number of at least {context.get('ge')}, got {came!r}",
         "less_than_equal": f"expected a number of at most {context.get('le')}, got {came!r}",
         "literal_error": f"expected {context.get('expected')}, got {came!r}",
+        "model_type": f"expected a mapping, got {_kind(came)}",
+        "dict_type": f"expected a mapping, got {_kind(came)}",
+        "tuple_type": f"expected a list, got {_kind(came)}",
     }
     otherwise = f"{detail['msg'].replace('Input should be', 'expected')}, got {_kind(came)}"
     return f"{path}: {sentences.get(kind, otherwise)}"

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from emulator.errors import EmulatorError
+from emulator.errors import ConfigError, EmulatorError
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
 
@@ -45,7 +45,7 @@ _STUDY_EXAMPLES = """a study file:
 
 examples:
   aimc study configs/studies/tiny.yaml -n 2   into runs/tiny
-  aimc study configs/studies/tiny.yaml --json | jq '.[] | {case, relative}'
+  aimc study configs/studies/tiny.yaml --json | jq '.cases[] | {case, relative}'
   aimc report runs/tiny/sync@400-cycles       any case is a run of its own
 """
 
@@ -258,10 +258,12 @@ def _map(options: argparse.Namespace) -> int:
     from launch.prepare import map_only, mapping_text
     from launch.progress import preparing
 
+    if options.save is not None and not options.save.parent.is_dir():  # said before a search of minutes, not after it
+        raise ConfigError(f"--save {options.save}: there is no folder {options.save.parent}; make it first")
     with preparing("mapping", shown=sys.stderr.isatty()) as on_candidate:
         plan, program = map_only(options.config, on_candidate)
     if options.save is not None:
-        options.save.write_text(mapping_text(plan), encoding="utf-8")
+        _save(mapping_text(plan), options.save)
     explanation = explain(plan.mapping, program, plan.policy) if options.explain else None
     if options.json:
         extra = {"explanation": explanation_to_json(explanation)} if explanation else {}
@@ -269,6 +271,13 @@ def _map(options: argparse.Namespace) -> int:
     else:
         print(explanation_to_text(explanation) if explanation else mapping_to_text(plan.mapping))
     return 0
+
+
+def _save(text: str, path: Path) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--save {path}: cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

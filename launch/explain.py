@@ -47,8 +47,9 @@ class Explanation:
         bottleneck: the layer with the busiest unit, and the unit.
         expected_images_per_second: the throughput at which that unit would never rest.
         bound_clusters: clusters that the bound is about: those of a search's budget, else those used.
-        bound_images_per_second: what no mapping onto them exceeds (see ``relaxed_bound``), with as many pixels per MVM
-            as the search may use, else as this mapping uses at most.
+        bound_pixels_per_mvm: pixels per MVM that the bound allows: as many as the search may use, else as this mapping
+            uses at most.
+        bound_images_per_second: what no mapping within these limits exceeds (see ``relaxed_bound``).
     """
 
     layers: tuple[LayerLoad, ...]
@@ -56,6 +57,7 @@ class Explanation:
     unit: str
     expected_images_per_second: float
     bound_clusters: int
+    bound_pixels_per_mvm: int
     bound_images_per_second: float | None
 
 
@@ -87,6 +89,7 @@ def explain(mapping: Mapping, program: Program, policy: Policy) -> Explanation:
         unit=unit,
         expected_images_per_second=_US_PER_S / slowest_us,
         bound_clusters=n_clusters,
+        bound_pixels_per_mvm=most_pixels,
         bound_images_per_second=bound.images_per_second if bound else None,
     )
 
@@ -152,9 +155,10 @@ def explanation_to_text(explanation: Explanation) -> str:
     sentence = f"Expected bottleneck: the {explanation.unit} of {explanation.bottleneck}; never resting, it would allow"
     lines = [render(table), f"{sentence} {expected}."]
     if explanation.bound_images_per_second is not None:
+        n_pixels = explanation.bound_pixels_per_mvm
+        pixels = f"at most {n_pixels} pixels" if n_pixels > 1 else "1 pixel"
         lines.append(
-            f"No mapping onto {explanation.bound_clusters} clusters exceeds "
-            f"{explanation.bound_images_per_second:,.0f} images/s in steady state "
-            "(everything but MVMs free)."
+            f"No mapping onto {explanation.bound_clusters} clusters with {pixels} per MVM exceeds "
+            f"{explanation.bound_images_per_second:,.0f} images/s in steady state (everything but MVMs free)."
         )
     return "\n".join(lines)

@@ -86,8 +86,9 @@ def prepare_run(config_path: Path, folder: Path, seed: int | None, on_candidate:
 
 
 def make_workload(
-    config: RunConfig, chip: Chip, policy: Policy, images: NDArray[np.uint8], model: Path, on_candidate: OnCandidate
-) -> tuple[Workload, str]:
+    config: RunConfig, chip: Chip, policy: Policy, images: NDArray[np.uint8], model: Path, on_candidate: OnCandidate,
+    *, ends_early: bool = True,
+) -> tuple[Workload, str]:  # fmt: skip
     """Map a quantised network, build its program and quantise its input; depends on nothing but the arguments.
 
     Args:
@@ -97,6 +98,7 @@ def make_workload(
         images: the run's images, as ``load_inputs`` gave them.
         model: the run's quantised network, as ``write_model`` wrote it.
         on_candidate: hears of every candidate of a search for a mapping.
+        ends_early: an interrupt ends a search with the best so far, if there is one.
 
     Returns:
         The workload, and its mapping as the text of a policy file.
@@ -106,7 +108,9 @@ def make_workload(
     """
     network = _import(config, model)
     check_size(images, network, config.resolve(config.inputs.path))
-    plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
+    plan = plan_mapping(
+        network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate, ends_early=ends_early
+    )
     pixels = quantize_input(network, images, preprocessing_of(config))
     return Workload(plan.mapping, build_program(plan.mapping), pixels), mapping_text(plan)
 

@@ -43,8 +43,8 @@ _LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RA
 #: An aborted job's launcher kills at once and may drop what it has not yet forwarded: leave it time to do so.
 LAST_WORDS_S = 0.5
 
-#: Exit code of a program that the user has interrupted.
-INTERRUPTED = 130
+#: Exit codes of a program that the user has interrupted, and of one whose output nobody reads any more.
+INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,10 @@ def ending_all_ranks(comm: Comm, *, debug: bool) -> Iterator[None]:
         comm.abort(error.exit_code)
     except KeyboardInterrupt:
         comm.abort(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has seen enough; a single rank leaves it to the command line
+        if comm.size == 1:
+            raise
+        comm.abort(OUTPUT_CLOSED)
     except Exception as error:  # noqa: BLE001 (an unknown failure must end the other ranks, too)
         traceback.print_exc()
         _complain(comm, f"{type(error).__name__}: {error} (a defect of the emulator; please report it)")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import emulator
+import traces
 from emulator.chip.load import read_chip
 from emulator.chip.spec import Chip
 from emulator.config import OnnxConfig, RunConfig, load_run_config
@@ -109,9 +110,13 @@ def _content_hash(path: Path) -> str:
 
 @cache
 def _source_hash() -> str:
-    """Hash the emulator's own sources: a case timed by another emulator is not done."""
-    package = Path(emulator.__file__).parent
-    hashes = [[str(path.relative_to(package)), hash_file(path)] for path in sorted(package.rglob("*.py"))]
+    """Hash the sources that make a report: what another emulator or analysis has made is not done."""
+    folders = [Path(package.__path__[0]) for package in (emulator, traces)]
+    hashes = [
+        [str(path.relative_to(folder.parent)), hash_file(path)]
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+    ]
     return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
@@ -189,7 +194,9 @@ def run_case(resolved: ResolvedCase, folder: Path, networks: Networks) -> None:
     images, model = networks.get(config)
     outcome: dict[str, Any]
     try:
-        workload, text = make_workload(config, resolved.chip, resolved.policy, images, model, lambda *_: None)
+        workload, text = make_workload(  # a search cut short would stay as the result of the whole
+            config, resolved.chip, resolved.policy, images, model, lambda *_: None, ends_early=False
+        )
     except MappingError as error:
         outcome = {"infeasible": str(error)}
     else:

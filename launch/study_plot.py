@@ -11,7 +11,7 @@ _LEAST_POINTS = 3
 
 
 def plot_sweep(sweep: Sweep, rows: Sequence[Row], path: Path) -> bool:
-    """Draw a sweep to a PNG file; returns False and draws nothing if its values are too few or not all numbers.
+    """Draw a sweep to a PNG file; returns False and draws nothing if its values are too few or no numbers of one unit.
 
     Args:
         sweep: the sweep.
@@ -22,10 +22,11 @@ def plot_sweep(sweep: Sweep, rows: Sequence[Row], path: Path) -> bool:
     from matplotlib.figure import Figure
 
     values = [_number(value) for value in sweep.values]
-    unit = _unit(sweep.values[0])
+    units = {_unit(value) for value in sweep.values}
     points = [(value, row) for value, row in zip(values, rows, strict=True) if value is not None and not row.infeasible]
-    if len(values) < _LEAST_POINTS or None in values or not points:
+    if len(values) < _LEAST_POINTS or None in values or len(units) > 1 or not points:
         return False
+    (unit,) = units
     x = [value for value, _ in points]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasAgg(figure)

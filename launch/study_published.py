@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.markup import escape
 
+from emulator.errors import ConfigError
+from launch.study_case import REPORT_NAME
 from launch.study_file import Published, Study, variant_name
 from launch.study_table import number
 from launch.tables import new_table, render
@@ -54,7 +56,11 @@ class Comparison:
 
 
 def compare(study: Study, reports: Reports) -> list[Comparison]:
-    """Hold a study's results against the published figures that it names."""
+    """Hold a study's results against the published figures that it names.
+
+    Raises:
+        ConfigError: reports know no such figure.
+    """
     return [_compare(study, each, reports) for each in study.published]
 
 
@@ -85,14 +91,32 @@ def _figure(published: Published, case: str, over: str | None, reports: Reports)
     if any(value is None for value in values):
         return None
     numerator, *denominator = [value for value in values if value is not None]
+    if 0 in denominator:
+        return None
     return published.times * numerator / (denominator[0] if denominator else 1)
 
 
 def _look_up(report: Mapping[str, Any], figure: str) -> float | None:
+    """Return a figure of a report; None where the report says that there is none.
+
+    Raises:
+        ConfigError: reports know no such figure.
+    """
+    if "infeasible" in report:
+        return None
     found: Any = report
     for key in figure.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, int | float) else None
+        if found is None:
+            return None
+        if not isinstance(found, Mapping) or key not in found:
+            raise ConfigError(
+                f"published: figure: '{figure}' is not in {REPORT_NAME}; names at '{key}': "
+                f"{', '.join(found) if isinstance(found, Mapping) else 'none'}"
+            )
+        found = found[key]
+    if found is None or isinstance(found, int | float):
+        return found
+    raise ConfigError(f"published: figure: '{figure}' of {REPORT_NAME} is no number")
 
 
 def comparisons_to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -110,13 +134,13 @@ def comparisons_to_text(comparisons: Sequence[Comparison]) -> str:
     table.add_column("published", justify="right")
     for emulated in comparisons[0].emulated:
         for heading in (emulated.variant or "emulated", "deviation"):
-            table.add_column(heading, justify="right")
+            table.add_column(escape(heading), justify="right")
     for each in comparisons:
         cells = []
         for emulated in each.emulated:
             per_cent = None if emulated.deviation is None else 100 * emulated.deviation
-            cells += [number(emulated.value, ",.4g"), number(per_cent, "+.1f", " %")]
-        table.add_row(escape(each.name), f"{each.published:,.4g}", *cells)
+            cells += [_number(emulated.value), number(per_cent, "+.1f", " %")]
+        table.add_row(escape(each.name), _number(each.published), *cells)
     lines = [render(table), "", f"Deviations of more than {100 * _LARGE:.0f} %, and what shows their cause:"]
     for each in comparisons:
         if each.is_large:
@@ -131,8 +155,13 @@ def comparisons_to_text(comparisons: Sequence[Comparison]) -> str:
 
 
 def _experiment(name: str, cases: Sequence[tuple[str, float | None]]) -> str:
-    values = [f"{number(value, ',.4g')} at {case.removeprefix(f'{name}@')}" for case, value in cases if case != name]
-    return f"{name}: {', '.join(values) or number(cases[0][1], ',.4g')}"
+    values = [f"{_number(value)} at {case.removeprefix(f'{name}@')}" for case, value in cases if case != name]
+    return f"{name}: {', '.join(values) or _number(cases[0][1])}"
+
+
+def _number(value: float | None) -> str:
+    """Write a figure with four digits, or all those before the point."""
+    return number(value, ",.4g" if value is None or abs(value) < 10_000 else ",.0f")
 
 
 def _paragraph(text: str, indent: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from emulator.chip.spec import Chip
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.clusters import ClusterPool
 from emulator.mapping.interleave import interleave
 from emulator.mapping.mapping import Block, InfeasibleError, LayerMapping, Mapping, Reduction, Store
@@ -22,12 +22,13 @@ def map_network(network: Network, chip: Chip, policy: ManualPolicy) -> Mapping:
     """Map ``network`` onto ``chip``.
 
     Raises:
-        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or the policy asks for
-            what the network does not have.
+        ConfigError: the policy names what the network does not have.
+        MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or the policy asks for more
+            than there is.
         InfeasibleError: the network needs more clusters than the chip has; carries the report.
     """
     _check_widths(chip)
-    policy.check_names(network)
+    policy.check_layers(network)
     placer = _Placer(network, chip, policy)
     layers = placer.with_stores(tuple(placer.place(layer) for layer in network.layers))
     if policy.placement == "interleaved":
@@ -71,7 +72,7 @@ class _Placer:
         homes = {mapped.layer.name: mapped.choice.residual for mapped in layers}
         operands = residual_operands(self._network)
         if any(homes[name] == "spare" for name in operands) and not self._policy.spare_clusters:
-            raise MappingError(
+            raise ConfigError(
                 "policy: residuals are to live on spare clusters, but spare_clusters is 0; ask for at least 1"
             )
         spare = tuple(self.pool.fresh(self._policy.spare_clusters))
@@ -85,7 +86,7 @@ class _Placer:
         if choice.guest_of is None:
             return ()
         if choice.guest_of not in self._placed:
-            raise MappingError(
+            raise ConfigError(
                 f"policy: layers: {layer.name} is to be a guest of '{choice.guest_of}', which is no earlier layer; "
                 f"there are {', '.join(self._placed) or 'none'}"
             )
@@ -175,7 +176,7 @@ def _cluster_shortage(mapping: Mapping, demand: int) -> Shortage:
         demand=demand,
         bound=chip.n_clusters,
         terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
-        levers=_levers(network, chip, demand),
+        levers=_levers(network, chip, demand, chip.n_clusters),
     )
 
 
@@ -190,20 +191,25 @@ def crossbar_shortage(network: Network, chip: Chip, n_clusters: int) -> Shortage
         demand=demand,
         bound=n_clusters,
         terms=tuple(sorted((term for term in terms if term[1]), key=lambda term: -term[1])),
-        levers=_levers(network, chip, demand),
+        levers=_levers(network, chip, demand, n_clusters),
     )
 
 
-def _levers(network: Network, chip: Chip, demand: int) -> tuple[str, ...]:
+def _levers(network: Network, chip: Chip, demand: int, bound: int) -> tuple[str, ...]:
+    """Say what would help; ``bound`` is the chip's number of clusters, or fewer if the policy allows no more."""
     ima = chip.cluster.ima
     least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
     doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
-    return (
-        f"a chip with at least {demand} clusters (topology.levels: larger fan_out)",
-        f"fewer copies and clusters of their own in the policy: one copy of everything takes {least} crossbars",
-        f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do",
-        "a smaller network",
-    )
+    levers = []
+    if demand > chip.n_clusters:
+        levers.append(f"a chip with at least {demand} clusters (topology.levels: larger fan_out)")
+    if bound < chip.n_clusters:
+        levers.append(f"a policy that allows at least {demand} clusters (clusters)")
+    if least <= bound:
+        levers.append(f"fewer copies and clusters of their own in the policy: one copy of all takes {least} crossbars")
+    if doubled <= bound:
+        levers.append(f"crossbars of {2 * ima.rows} x {2 * ima.columns} (cluster.ima), of which {doubled} would do")
+    return (*levers, "a smaller network")
 
 
 def _least_crossbars(layer: Layer, rows: int, columns: int) -> int:

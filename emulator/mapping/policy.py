@@ -9,7 +9,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from emulator.config_file import Spec, load_model, read_yaml
-from emulator.errors import ConfigError, MappingError
+from emulator.errors import ConfigError
+from emulator.mapping.residuals import residual_operands
 from emulator.network.graph import Network
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -88,22 +89,34 @@ class ManualPolicy(Spec):
         """Return every choice for the layer of the given name; only ``guest_of`` may be None."""
         chosen = {name: getattr(self, name) for name in LayerPolicy.model_fields if name != "guest_of"}
         for pattern, special in self.layers.items():
-            if fnmatchcase(layer, pattern):
+            if _matches(pattern, layer):
                 chosen |= {name: value for name in LayerPolicy.model_fields if (value := getattr(special, name))}
         return LayerPolicy.model_construct(**{"guest_of": None, **chosen})
 
-    def check_names(self, network: Network) -> None:
-        """Check that every pattern of ``layers`` matches a layer of ``network``.
+    def check_layers(self, network: Network) -> None:
+        """Check that every entry of ``layers`` matches a layer of ``network``, one that each of its choices concerns.
 
         Raises:
-            MappingError: names the pattern and the layers there are.
+            ConfigError: names the entry, and the layers there are or the choice without effect.
         """
-        names = [layer.name for layer in network.layers]
-        for pattern in self.layers:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise MappingError(
-                    f"policy: layers.{pattern}: no layer of {network.name} has this name; there are {', '.join(names)}"
+        residuals = residual_operands(network)
+        for pattern, special in self.layers.items():
+            matched = [layer for layer in network.layers if _matches(pattern, layer.name)]
+            if not matched:
+                names = ", ".join(layer.name for layer in network.layers)
+                raise ConfigError(
+                    f"policy: layers.{pattern}: no layer of {network.name} has this name; there are {names}"
                 )
+            concerned = {
+                "pixels_per_mvm": ("uses crossbars", any(layer.weights is not None for layer in matched)),
+                "reduction": ("uses crossbars", any(layer.weights is not None for layer in matched)),
+                "residual": ("adds a residual", any(layer.name in residuals for layer in matched)),
+            }
+            for name, (trait, is_there) in concerned.items():
+                if getattr(special, name) is not None and not is_there:
+                    raise ConfigError(
+                        f"policy: layers.{pattern}.{name}: has no effect, for no layer of this name {trait}; remove it"
+                    )
 
 
 class OptimizePolicy(Spec):
@@ -124,6 +137,11 @@ class OptimizePolicy(Spec):
     evaluations: Annotated[int, Field(ge=0, strict=True)]
     seconds: Annotated[float, Field(gt=0)] | None = None
     pixels_per_mvm: Count
+
+
+def _matches(pattern: str, layer: str) -> bool:
+    """Tell whether an entry of ``layers`` is about a layer, whose name may itself hold brackets or stars."""
+    return pattern == layer or fnmatchcase(layer, pattern)
 
 
 Policy = ManualPolicy | OptimizePolicy
@@ -154,6 +172,6 @@ def read_policy(path: Path | str, overrides: Mapping[str, Any]) -> Policy:
     path = Path(path)
     data = read_yaml(path, "a mapping policy")
     kind = data.get("kind") if isinstance(data, dict) else "manual"  # what is no mapping at all is refused below
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigError(f"{path}: kind: expected one of {', '.join(_KINDS)}, got {kind!r}")
     return load_model(path, _KINDS[kind], "a mapping policy", overrides)

@@ -1,6 +1,6 @@
 """Which operand of an addition is the residual: the one that takes the shorter way and so has to wait."""
 
-from emulator.network.graph import Layer, Network, Op
+from emulator.network.graph import Network, Op
 
 
 def residual_operands(network: Network) -> dict[str, int]:
@@ -16,9 +16,3 @@ def residual_operands(network: Network) -> dict[str, int]:
         if layer.op is Op.ADD and min(operand_depths) < max(operand_depths):
             residuals[layer.name] = operand_depths.index(min(operand_depths))
     return residuals
-
-
-def residual_bytes(network: Network, layer: Layer, operand: int) -> int:
-    """Size of a whole residual feature map, one byte per element."""
-    height, width, channels = network.feature_maps[layer.inputs[operand]].shape
-    return height * width * channels

@@ -36,7 +36,11 @@ class Bound:
 
     @property
     def images_per_second(self) -> float:
-        """Steady throughput that no mapping exceeds."""
+        """Throughput that no mapping exceeds over a batch, however long.
+
+        The rate between a short batch's first and last result may exceed it by a few per cent, for the first image may
+        take longer than the others.
+        """
         return PS_PER_S / self.time_ps
 
 
@@ -55,7 +59,7 @@ class _Demand:
 
 
 def relaxed_bound(network: Network, chip: Chip, n_clusters: int, max_pixels: int) -> Bound | None:
-    """Return the relaxed bound, None if not even one copy of every layer fits.
+    """Return the relaxed bound; None if not even one copy of every layer fits, or no layer uses a crossbar.
 
     Args:
         network: the network.
@@ -65,7 +69,7 @@ def relaxed_bound(network: Network, chip: Chip, n_clusters: int, max_pixels: int
     """
     layers = [_demands(LayerModel(layer, network, chip), max_pixels) for layer in network.layers if layer.weights]
     least = sum(min(demand.n_blocks for demand in demands) for demands in layers)
-    if least > n_clusters:
+    if not layers or least > n_clusters:
         return None
     times = sorted({each.group_ps * n for demands in layers for each in demands for n in range(1, each.n_groups + 1)})
     low, high = 0, len(times) - 1  # one copy of every layer takes at most the longest of the times

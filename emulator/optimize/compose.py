@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from typing import Any
 
 from emulator.mapping.policy import ManualPolicy
@@ -69,7 +70,9 @@ def compose_policy(network: Network, groups: Sequence[Group], candidate: Candida
                 layer["copies"] = _guest_copies(each, width, limit_ps, beside, option.n_clusters)
                 layer["guest_of"] = option.layer
             layers[each.layer.name] = layer
-    ordered = {layer.name: layers.get(layer.name, {}) | _sharing(layer, network, style) for layer in network.layers}
+    ordered = {  # keys are patterns
+        escape(layer.name): layers.get(layer.name, {}) | _sharing(layer, network, style) for layer in network.layers
+    }
     policy: dict[str, Any] = {
         "kind": "manual",
         "copies": 1,

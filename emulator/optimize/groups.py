@@ -85,8 +85,13 @@ def tile_width_behind(each: CoreModel, option: Option) -> int:
     return min(each.n_columns, option.tile_width if each.layer.window is None else 1)
 
 
+def ungrouped(network: Network) -> list[Layer]:
+    """Return the layers before the first convolution, which belong to no group and get a cluster each."""
+    return [layer for layer in network.layers if layer.weights is None and convolution_before(layer, network) is None]
+
+
 def make_groups(network: Network, chip: Chip) -> tuple[Group, ...]:
-    """Cut a network into groups; layers before the first convolution belong to none."""
+    """Cut a network into groups; see ``ungrouped`` for what is left out."""
     behind: dict[str, list[CoreModel]] = {layer.name: [] for layer in network.layers if layer.weights is not None}
     for layer in network.layers:
         host = None if layer.weights is not None else convolution_before(layer, network)
@@ -108,12 +113,12 @@ def alike(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def convolution_before(layer: Layer, network: Network) -> Layer | None:
-    """Return the convolution that feeds a layer, along its first input that has one."""
+    """Return the convolution that feeds a layer, along the first of its inputs that has one."""
     makers = {each.output: each for each in network.layers}
     for name in layer.inputs:
         maker = makers.get(name)
-        while maker is not None and maker.weights is None:
-            maker = makers.get(maker.inputs[0])
+        if maker is not None and maker.weights is None:
+            maker = convolution_before(maker, network)
         if maker is not None:
             return maker
     return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from emulator.chip.spec import Chip
-from emulator.errors import EmulatorError
+from emulator.errors import EmulatorError, MappingError
 from emulator.mapping.policy import ManualPolicy, OptimizePolicy
 from emulator.network.graph import Network
 from emulator.optimize.bound import Bound
@@ -96,6 +96,8 @@ class Judge:
                 if self.best is None or cost < self.best[0]:
                     self.best = cost, candidate
                     self.found = Found(policy, figures, self._bound, self._n_timed)
+            elif self.first_error is None:
+                self.first_error = MappingError(f"takes {figures.n_clusters} clusters, there are {self.n_clusters}")
         return self._costs[key]
 
     def _objective(self, figures: Figures) -> float:

@@ -21,7 +21,8 @@ class Plan:
 
 
 def plan_mapping(
-    network: Network, chip: Chip, policy: Policy, *, n_images: int, seed: int, on_candidate: OnCandidate
+    network: Network, chip: Chip, policy: Policy, *, n_images: int, seed: int, on_candidate: OnCandidate,
+    ends_early: bool = True,
 ) -> Plan:  # fmt: skip
     """Map ``network`` onto ``chip``.
 
@@ -32,12 +33,16 @@ def plan_mapping(
         n_images: images in the batch for which a search optimises.
         seed: of a search.
         on_candidate: hears of every candidate of a search.
+        ends_early: an interrupt ends a search with the best so far, if there is one.
 
     Raises:
-        MappingError: the policy asks for what network or chip do not have.
+        ConfigError: the policy names what network or chip do not have.
+        MappingError: the policy asks for more than they have.
         InfeasibleError: the network does not fit; carries the report.
     """
     if isinstance(policy, ManualPolicy):
         return Plan(policy, map_network(network, chip, policy), None)
-    found = optimize(network, chip, policy, n_images=n_images, seed=seed, on_candidate=on_candidate)
+    found = optimize(
+        network, chip, policy, n_images=n_images, seed=seed, on_candidate=on_candidate, ends_early=ends_early
+    )
     return Plan(policy, map_network(network, chip, found.policy), found)

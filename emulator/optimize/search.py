@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from emulator.chip.spec import Chip
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import crossbar_shortage
 from emulator.mapping.policy import OptimizePolicy
@@ -19,7 +19,7 @@ from emulator.network.graph import Network
 from emulator.optimize.assign import assign
 from emulator.optimize.bound import relaxed_bound
 from emulator.optimize.compose import Candidate, Style
-from emulator.optimize.groups import Group, alike, make_groups
+from emulator.optimize.groups import Group, alike, make_groups, ungrouped
 from emulator.optimize.judge import Found, Judge, OnCandidate
 from emulator.optimize.options import Menu, Option
 from emulator.optimize.refine import refine
@@ -39,9 +39,9 @@ _START = {
 
 def optimize(
     network: Network, chip: Chip, policy: OptimizePolicy, *, n_images: int, seed: int,
-    on_candidate: OnCandidate = lambda *_: None,
+    on_candidate: OnCandidate = lambda *_: None, ends_early: bool = True,
 ) -> Found:  # fmt: skip
-    """Find a mapping of ``network`` on ``chip``; interrupting the search (Ctrl-C) returns the best so far.
+    """Find a mapping of ``network`` on ``chip``.
 
     Args:
         network: the network.
@@ -50,15 +50,21 @@ def optimize(
         n_images: images in the batch.
         seed: of the search.
         on_candidate: hears of every candidate.
+        ends_early: an interrupt (Ctrl-C) ends the search with the best so far, if there is one.
 
     Raises:
         InfeasibleError: one copy of every layer needs more clusters than there are.
-        MappingError: the chip lacks what the objective needs, or no candidate can be built; says why the first cannot.
+        ConfigError: the chip lacks what the objective needs.
+        MappingError: no candidate can be built; says why the first cannot.
     """
     if policy.objective == "energy-delay" and chip.energy is None:
-        raise MappingError(
+        raise ConfigError(
             f"policy: objective: {chip.name} has no energy coefficients for energy-delay; give the chip file an "
             "'energy' section or choose throughput or latency"
+        )
+    if all(layer.weights is None for layer in network.layers):
+        raise MappingError(
+            f"{network.name}: no layer uses a crossbar, so there is nothing to search for; give it a manual policy"
         )
     n_clusters = min(policy.clusters, chip.n_clusters)
     bound = relaxed_bound(network, chip, n_clusters, policy.pixels_per_mvm)
@@ -72,10 +78,13 @@ def optimize(
         _GlobalSearch(network, policy, groups, judge, bound.least_clusters).run(seed, 1 + int(_GLOBAL_SHARE * n_tried))
         refine(judge, groups, menu, seed=seed, n_tried=n_tried)
     except KeyboardInterrupt:
-        if judge.found is None:
+        if judge.found is None or not ends_early:
             raise
     if judge.found is None:
-        raise judge.first_error or MappingError(f"no mapping of {network.name} on {chip.name} was found")
+        raise MappingError(
+            f"no mapping of {network.name} on {chip.name} was found; more evaluations in the policy may find one. "
+            f"What was tried first: {judge.first_error or 'one copy of every layer leaves no clusters for the rest'}"
+        )
     return judge.found
 
 
@@ -88,6 +97,8 @@ class _GlobalSearch:
         self._policy, self._groups, self._judge, self._least_clusters = policy, groups, judge, least_clusters
         widths = {network.feature_maps[layer.output].width for layer in network.layers} - {1}
         self._widths = sorted(widths, reverse=True)
+        self._n_ungrouped = len(ungrouped(network))
+        self._assign = cache(self._solve)  # of this search alone: it must not outlive it
         self._n_images = 1 if policy.objective == "latency" else judge.n_images
 
     def run(self, seed: int, n_tried: int) -> None:
@@ -135,13 +146,13 @@ class _GlobalSearch:
             may_own=trial.suggest_categorical("own", [True, False]) and not uniform,
         )
         reserve = trial.suggest_categorical("reserve", [0, 4, 8, 16, 32])
-        budget = max(self._least_clusters, self._judge.n_clusters - style.spare_clusters - reserve)
+        taken = style.spare_clusters + self._n_ungrouped
+        budget = max(self._least_clusters, self._judge.n_clusters - taken - reserve)
         lag_weight = trial.suggest_categorical("lag_weight", [0.1, 0.3, 1.0, 3.0])
         options = self._assign(menu, budget, lag_weight, uniform=uniform)
         return None if options is None else Candidate(options, style)
 
-    @cache  # noqa: B019 (a search lives as long as its results are of use)
-    def _assign(self, menu: Menu, n_clusters: int, lag_weight: float, *, uniform: bool) -> tuple[Option, ...] | None:
+    def _solve(self, menu: Menu, n_clusters: int, lag_weight: float, *, uniform: bool) -> tuple[Option, ...] | None:
         """Let the integer program choose; ``uniform`` gives convolutions of one shape the same option."""
         classes = alike(self._groups) if uniform else [[group] for group in self._groups]
         menus = [

@@ -82,15 +82,14 @@ def check_l1(program: Program, mapping: Mapping) -> None:
     """
     bound = mapping.chip.cluster.l1_bytes
     overfull = []
+    widest = max(mapping.policy.tile_width, *(mapped.tile_width for mapped in mapping.layers))
     for cluster, terms in sorted(l1_terms(program).items()):
         demand = sum(size for _, size in terms)
         if demand > bound:
             largest = tuple(sorted(terms, key=lambda term: (-term[1], term[0])))
-            levers = (
-                f"an L1 of at least {demand} bytes (cluster.l1)",
-                f"narrower tiles (policy tile_width, now {mapping.policy.tile_width})",
-                "smaller images",
-            )
-            overfull.append(Shortage(f"L1 of cluster {cluster}", "bytes", demand, bound, largest, levers))
+            levers = [f"an L1 of at least {demand} bytes (cluster.l1)", "smaller images"]
+            if widest > 1:
+                levers.insert(1, f"narrower tiles (tile_width in the policy, now up to {widest})")
+            overfull.append(Shortage(f"L1 of cluster {cluster}", "bytes", demand, bound, largest, tuple(levers)))
     if overfull:
         raise InfeasibleError(mapping.network.name, mapping.chip.name, tuple(overfull[:4]))

@@ -50,7 +50,7 @@ def test_no_run_is_faster_than_the_expected_bottleneck_allows(
 def test_the_text_names_choices_bottleneck_and_bound(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["map", str(TINY), "--explain"]) == 0
     text = capsys.readouterr().out
-    for words in ("copies", "pixels/MVM", "reduction", "consumer L1", "Expected bottleneck: the", "No mapping onto"):
+    for words in ("copies", "pixels/MVM", "consumer L1", "Expected bottleneck: the", "with 1 pixel per MVM exceeds"):
         assert words in text
 
 
@@ -69,6 +69,18 @@ def test_a_found_mapping_can_be_saved_and_run_by_hand(tmp_path: Path, capsys: py
             digests.append(trace.attribute("digest"))
     assert digests[0] == digests[1]
     capsys.readouterr()
+
+
+def test_a_mapping_that_cannot_be_saved_is_said_before_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = {"kind": "optimize", "objective": "throughput", "clusters": 16, "evaluations": 10**9, "pixels_per_mvm": 2}
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
+    run = write_run(tmp_path, tmp_path / "goal.yaml")
+    assert main(["map", str(run), "--save", str(tmp_path / "none/found.yaml")]) == 2
+    assert f"there is no folder {tmp_path / 'none'}; make it first" in capsys.readouterr().err
+    assert main(["map", str(TINY), "--save", str(tmp_path)]) == 2
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("n_ranks", ["1", "2"])

@@ -1,6 +1,8 @@
 """Studies: every case runs once, whole on one rank; what is done and unchanged is left alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import yaml
 
 from emulator.config_file import replace_keys
 from emulator.errors import ConfigError
+from emulator.optimize import judge
 from launch import study_case
 from launch.cli import main
 from launch.study_file import load_study
@@ -157,6 +160,31 @@ def test_a_network_that_does_not_fit_is_a_result(tmp_path: Path, capsys: pytest.
     assert mtimes(out) == before
 
 
+def test_an_interrupted_search_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goal = {"kind": "optimize", "objective": "latency", "clusters": 16, "evaluations": 4, "pixels_per_mvm": 2}
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
+    data = yaml.safe_load(TINY.read_text()) | {"policy": str(tmp_path / "goal.yaml")}
+    data["chip"], data["inputs"]["path"] = str(ROOT / "configs/chips/small16.yaml"), str(ROOT / "configs/images")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(data))
+    study, out = write_study(tmp_path, {"name": "searched", "run": "run.yaml"}), tmp_path / "out"
+    evaluate, timed = judge.evaluate, []
+
+    def interrupt_the_second(*arguments: Any) -> Any:
+        timed.append(arguments)
+        if len(timed) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(judge, "evaluate", interrupt_the_second)
+    with pytest.raises(SystemExit) as end:
+        main(["study", str(study), "-o", str(out)])
+    assert end.value.code == 130
+    assert not (out / "searched/report.json").exists()
+    assert run(study, out, capsys=capsys)[0]["images_per_second"] > 0
+
+
 def test_the_reports_are_the_same_on_one_and_two_ranks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     study = write_study(tmp_path, *CASES, sweeps=[SWEEP])
     rows = []
@@ -261,10 +289,12 @@ def test_names_become_folders_inside_the_output_folder(tmp_path: Path) -> None:
     assert {case.run for case in cases} == {tmp_path / "run.yaml"}
 
 
-def test_the_example_study_is_valid() -> None:
-    study, cases = load_study(ROOT / "configs/studies/tiny.yaml")
-    assert study.folder_name == "tiny"
-    assert len({study_case.resolve_case(case).content_key for case in cases}) == len(cases)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/studies").iterdir()), ids=lambda path: path.stem)
+def test_the_studies_that_come_along_are_valid(path: Path) -> None:
+    study, cases = load_study(path)
+    assert study.folder_name == path.stem
+    keys = {study_case.resolve_case(case).content_key for case in cases}
+    assert path.stem == "paper" or len(keys) == len(cases)  # its sweeps hold the unchanged run, too
 
 
 PUBLISHED = {
@@ -299,6 +329,17 @@ def test_published_figures_stand_beside_every_variant(tmp_path: Path, capsys: py
         assert words in text
 
 
+def test_a_reader_who_has_seen_enough_is_no_defect(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {**CASES[0], "count": 1})
+    command = [sys.executable, "-m", "launch.cli", "study", str(study), "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {**SWEEP, "values": ["0 cycles", "10 cycles", "100 cycles"], "relative_to": "plain"}
     words = {"name": "words", "run": str(TINY), "vary": "policy.residual", "values": ["consumer_l1", "hbm"]}
@@ -306,6 +347,12 @@ def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFix
     run(study, out, capsys=capsys)
     assert (out / "sync.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "words.png").exists()
+
+
+def test_numbers_of_different_units_are_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = {**SWEEP, "vary": "chip.cluster.ima.mvm_latency", "values": ["100 ns", "200 ns", "0.3 us"], "count": 1}
+    run(write_study(tmp_path, sweeps=[sweep]), tmp_path / "out", capsys=capsys)
+    assert not (tmp_path / "out/sync.png").exists()
 
 
 @pytest.mark.parametrize(

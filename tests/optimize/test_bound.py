@@ -13,6 +13,8 @@ from emulator.network.graph import FeatureMap, Network, Quantization, Window
 from emulator.optimize.bound import relaxed_bound
 from emulator.optimize.evaluate import evaluate
 from emulator.optimize.options import LayerModel
+from emulator.program.build import build_program
+from launch.explain import explain
 
 
 def three_convolutions() -> Network:
@@ -58,6 +60,15 @@ def test_there_is_no_bound_where_one_copy_does_not_fit() -> None:
     assert bound is not None
     assert relaxed_bound(network, chip, bound.least_clusters, 1) is not None
     assert relaxed_bound(network, chip, bound.least_clusters - 1, 1) is None
+
+
+def test_nothing_bounds_a_network_without_crossbars() -> None:
+    network, chip = three_convolutions(), a_chip(rows=20, columns=12, fan_outs=(8, 8))
+    maker = NetworkMaker(network.feature_maps["image"], lambda: Quantization(0.05, 7, "uint8"), lambda: 1)
+    maker.relu(maker.latest)
+    assert relaxed_bound(maker.network(), chip, 64, 1) is None
+    mapping = map_network(maker.network(), chip, a_policy())
+    assert explain(mapping, build_program(mapping), a_policy()).bound_images_per_second is None
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

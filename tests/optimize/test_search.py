@@ -7,25 +7,27 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.emulations import emulate_on_ranks
-from support.networks import a_chip, a_policy, a_small_workload, networks
+from support.networks import NetworkMaker, a_chip, a_policy, a_small_workload, networks
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.emulation import Workload
-from emulator.errors import MappingError
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy, OptimizePolicy
-from emulator.network.graph import Network
+from emulator.network.graph import FeatureMap, Network, Op, Quantization, Window
 from emulator.network.reference import run_reference
 from emulator.optimize import judge
 from emulator.optimize.evaluate import evaluate
+from emulator.optimize.groups import ungrouped
 from emulator.optimize.judge import Found
 from emulator.optimize.search import optimize
 from emulator.program.build import build_program
 
 ROOT = Path(__file__).parents[2]
 N_IMAGES = 6
+IMAGE = FeatureMap("image", 12, 12, 3, Quantization(0.02, 3, "uint8"))
 
 
 def a_goal(objective: str = "throughput", clusters: int = 40, evaluations: int = 24, **more: object) -> OptimizePolicy:
@@ -94,6 +96,8 @@ def test_stopping_it_gives_the_best_so_far(network: Network, chip: Chip) -> None
 
     found = optimize(network, chip, a_goal(), n_images=N_IMAGES, seed=1, on_candidate=stop_at_the_fifth)
     assert found == best[-1]
+    with pytest.raises(KeyboardInterrupt):
+        optimize(network, chip, a_goal(), n_images=N_IMAGES, seed=1, on_candidate=stop_at_the_fifth, ends_early=False)
 
 
 def test_stopping_it_before_the_first_candidate_stops_the_command(
@@ -115,12 +119,41 @@ def test_spent_time_ends_it(network: Network, chip: Chip) -> None:
 
 
 def test_too_few_clusters_are_a_report(network: Network, chip: Chip) -> None:
-    with pytest.raises(InfeasibleError, match="crossbars asked, 3 there"):
+    with pytest.raises(InfeasibleError, match="crossbars asked, 3 there") as caught:
         search(network, chip, a_goal(clusters=3))
+    (shortage,) = caught.value.shortages
+    assert f"a policy that allows at least {shortage.demand} clusters (clusters)" in shortage.levers
+    assert not any(lever.startswith(("a chip", "fewer copies", "crossbars")) for lever in shortage.levers)
+
+
+def test_a_network_without_crossbars_has_nothing_to_search_for(chip: Chip) -> None:
+    maker = NetworkMaker(IMAGE, lambda: Quantization(0.05, 7, "uint8"), lambda: 1)
+    maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2))
+    with pytest.raises(MappingError, match="no layer uses a crossbar"):
+        search(maker.network(), chip, a_goal())
+
+
+def test_layers_before_the_first_convolution_count(chip: Chip) -> None:
+    maker = NetworkMaker(IMAGE, lambda: Quantization(0.05, 7, "uint8"), lambda: 1)
+    maker.relu(maker.pool(maker.latest, Op.MAX_POOL, Window(2, 2, 2, 2)))
+    early = maker.latest
+    maker.relu(maker.add(early, maker.conv(early, 3, Window(3, 3, 1, 1, 1, 1, 1, 1))))
+    network = maker.network()
+    assert [layer.name for layer in ungrouped(network)] == ["max_pool0", "relu1"]
+    for clusters in (3, 4):  # a cluster for each of the two and at least one for all that follow
+        assert search(network, chip, a_goal(clusters=clusters, evaluations=0)).figures.n_clusters == clusters
+    with pytest.raises(MappingError, match=r"may find one\. What was tried first: takes 3 clusters"):
+        search(network, chip, a_goal(clusters=2, evaluations=0))
+
+
+def test_buffers_that_overflow_are_the_reason_given(network: Network, chip: Chip) -> None:
+    small = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"l1_bytes": 900})})
+    with pytest.raises(MappingError, match=r"What was tried first: random does not fit .*\nL1 of cluster"):
+        search(network, small, a_goal(evaluations=0))
 
 
 def test_energy_delay_needs_coefficients(network: Network, chip: Chip) -> None:
-    with pytest.raises(MappingError, match="no energy coefficients"):
+    with pytest.raises(ConfigError, match="no energy coefficients"):
         search(network, chip.model_copy(update={"energy": None}), a_goal("energy-delay"))
 
 

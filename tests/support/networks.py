@@ -10,6 +10,7 @@ from emulator.chip.spec import Chip
 from emulator.emulation import Workload
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy
+from emulator.mapping.residuals import residual_operands
 from emulator.network.graph import FeatureMap, Layer, Network, Op, Quantization, Weights, Window
 from emulator.program.build import build_program
 
@@ -200,17 +201,19 @@ def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
         n_tiles = -(-output.width // tile_width)
         choice: dict[str, object] = {
             "tile_width": tile_width,
-            "pixels_per_mvm": n_pixels,
             "copies": draw(st.integers(1, min(4, n_tiles))),
             "sharing": draw(st.sampled_from(["turns", "strips"])),
-            "residual": draw(st.sampled_from(["consumer_l1", "spare", "hbm"])),
-            "reduction": draw(
+        }
+        if layer.name in residual_operands(network):
+            choice["residual"] = draw(st.sampled_from(["consumer_l1", "spare", "hbm"]))
+        if layer.weights is not None:
+            choice["pixels_per_mvm"] = n_pixels
+            choice["reduction"] = draw(
                 st.one_of(
                     st.fixed_dictionaries({"fan_in": st.integers(2, 5), "clusters": st.integers(0, 3)}),
                     st.fixed_dictionaries({"stages": st.sampled_from([[1], [3, 1], [4, 2, 1]])}),
                 )
-            ),
-        }
+            )
         if i and draw(st.booleans()):
             choice["guest_of"] = network.layers[draw(st.integers(0, i - 1))].name
         layers[layer.name] = choice
