@@ -42,9 +42,18 @@ def test_the_compiled_engine_repeats_the_reference_record_for_record(program: Pr
 def test_an_event_from_the_past_is_a_causality_error_that_names_both_ends(small_chain: Program) -> None:
     engine = TimingEngine(lower_program(small_chain, CHIP), 1, MemorySink())
     engine.run()
-    credit = 2
-    with pytest.raises(CausalityError, match=r"rank 3 sent an event for place 0 at 5 ps, which rank 0 cannot take"):
-        engine.deliver(np.array([[5, credit, 0, 0, 0, 0]]), source=3)
+    arrival = 3
+    with pytest.raises(CausalityError, match=r"rank 3 sent an event for place 5 at 7 ps, which rank 0 cannot take"):
+        engine.deliver(np.array([[7, 5 * 8 + arrival, 0, 64, 0, 0]]), source=3)
+
+
+def test_an_acknowledgement_by_which_something_has_gone_already_is_a_causality_error(small_chain: Program) -> None:
+    engine = TimingEngine(lower_program(small_chain, CHIP), 1, MemorySink())
+    engine.run()
+    engine.state.relied_ps[:] = 8
+    acknowledgement = 1
+    with pytest.raises(CausalityError, match="rank 2 sent an event for place 0 at 7 ps"):
+        engine.deliver(np.array([[7, acknowledgement, 0, 64, 0, 0]]), source=2)
 
 
 def test_an_event_for_a_place_elsewhere_is_a_causality_error(small_chain: Program) -> None:
