@@ -1,6 +1,7 @@
 """The timing plane over ranks: the records of one rank, whatever the program, the interconnect and the partition."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,18 +12,21 @@ from support.networks import a_chip, a_small_workload
 from support.programs import chain, programs
 from support.records import MemorySink
 
+from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.errors import CausalityError
 from emulator.parallel.local_comm import LocalComm, run_local
+from emulator.parallel.partition import partition_clusters
 from emulator.program.columns import columns_of
 from emulator.program.dataflow import Program
 from emulator.program.lower import lower, lower_program
-from emulator.program.ownership import boundary_tokens, place_owners
+from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.token_game import TokenGame
 from emulator.timing import sync
 from emulator.timing.engine import TimingEngine
 from emulator.timing.reference_engine import ReferenceEngine
 from emulator.timing.sync import RankTiming
+from launch.prepare import map_only
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,11 +34,17 @@ def _compiled() -> None:
     sync.compile_timing()  # before limits on waiting apply
 
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 FAN_OUTS = [(16,), (4, 4), (2, 2, 2, 2), (2, 8), (8, 2), (1, 4, 1, 4)]
 
 
 def time_on_ranks(
-    program: Program, chip: Chip, bounds: list[int], n_images: int, owners: NDArray[np.int64] | None = None
+    program: Program,
+    chip: Chip,
+    bounds: list[int],
+    n_images: int,
+    owners: NDArray[np.int64] | None = None,
+    limit_s: float = 60,
 ) -> tuple[list[RankTiming], MemorySink]:
     """Time a program on threads; returns each rank's engine, and the records of all."""
     columns = columns_of(program)
@@ -46,7 +56,7 @@ def time_on_ranks(
         timing.run()
         return timing
 
-    return run_local(main, len(bounds) - 1, limit_s=30), everything
+    return run_local(main, len(bounds) - 1, limit_s=limit_s), everything
 
 
 @st.composite
@@ -154,3 +164,18 @@ def test_a_promise_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) ->
     program = chain(16, [0, 8, 1], [1000, 1000, 1000], n_tokens=4, n_bytes=64, capacity=2)
     with pytest.raises(CausalityError, match=r"rank \d sent an event for place \d+ at \d+ ps, which rank \d cannot"):
         time_on_ranks(program, a_chip(rows=8, columns=8, fan_outs=(2, 8)), [0, 8, 16], 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["naive", "paper", "replicated"])
+def test_the_main_job_gives_the_records_of_one_rank_on_any_number(policy: str) -> None:
+    _, program = map_only(CONFIGS / f"runs/resnet18-{policy}.yaml", lambda *_: None)
+    chip, columns = load_chip(CONFIGS / "chips/bruschi2023.yaml"), columns_of(program)
+    whole = MemorySink()
+    TimingEngine(lower_program(program, chip), 1, whole).run()
+    events = estimate_events(columns, chip)
+    for n_ranks in (2, 3, 4, 5, 7, 8, 16, 32):
+        bounds = partition_clusters(events, n_ranks).tolist()
+        _, records = time_on_ranks(program, chip, bounds, 1, limit_s=200)
+        assert records.rows("firings") == whole.rows("firings"), n_ranks
+        assert records.rows("transfers") == whole.rows("transfers"), n_ranks
