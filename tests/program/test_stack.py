@@ -75,10 +75,10 @@ def test_seven_billion_weights_are_a_hundred_thousand_crossbars() -> None:
     assert 0 < boundary_tokens(columns, owners).sum() < 4000
 
 
-def test_estimated_events_are_those_that_happen() -> None:
+def test_estimated_events_are_those_that_happen_but_for_the_hbms() -> None:
     chip = a_chip(rows=16, columns=16, fan_outs=(4, 8, 8))
     columns = stack_columns(decoder_stack(DecoderShape(2, 40, 60, 30)), chip)
     engine = TimingEngine(lower(columns, chip), 3, MemorySink())
     engine.run()
     estimated = 3 * estimate_events(columns, chip).sum()
-    assert 0.97 * engine.n_events < estimated < 1.03 * engine.n_events
+    assert 0.93 * engine.n_events < estimated < engine.n_events
