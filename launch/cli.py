@@ -113,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
     _add_trace_argument(report)
     report.add_argument("--json", action="store_true", help="print JSON instead of text")
+    report.add_argument(
+        "--html", type=Path, metavar="FILE", help="write an interactive report, one page for any browser"
+    )
+    report.add_argument("--figures", type=Path, metavar="FOLDER", help="draw all figures into a folder, as PNG")
+    report.add_argument("--chip", type=Path, metavar="YAML", help="take energy and area from this chip file instead")
     report.add_argument("--timeline", type=Path, metavar="PNG", help="where to draw the timeline (default: in DIR)")
     report.set_defaults(command=_report)
 
@@ -214,22 +219,18 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from traces.plots.timeline import draw_timeline
-    from traces.reader import Trace
-    from traces.report import make_report
-    from traces.report_text import report_to_text
+    from launch.report_command import ReportOptions, report_run
 
-    with Trace(options.trace) as trace:
-        report = make_report(trace)
-        picture: Path = options.timeline or trace.path.with_name("timeline.png")
-        if trace.has_timing and (options.timeline or not picture.exists()):
-            draw_timeline(trace, picture)
-        if options.json:
-            print(json.dumps(report.to_json(), indent=2))
-            return 0
-        print(report_to_text(report), end="")
-        if trace.has_timing:
-            print(f"Timeline: {picture}")
+    report_run(
+        ReportOptions(
+            trace=options.trace,
+            as_json=options.json,
+            timeline=options.timeline,
+            figures=options.figures,
+            html=options.html,
+            chip=options.chip,
+        )
+    )
     return 0
 
 

@@ -14,8 +14,10 @@ from traces.analysis.utilization import LayerUse
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
-_CAUSE_HEADINGS = ("analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation")
-_CAUSE_HEADINGS += ("waiting\nfor input", "for\nconsumers", "sleep")
+_CAUSE_HEADINGS = (
+    "analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation", "waiting\nfor input", "for\nconsumers",
+    "sleep",
+)  # fmt: skip
 
 
 def report_to_text(report: Report, width: int = 110) -> str:

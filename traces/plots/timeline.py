@@ -1,18 +1,14 @@
 """One picture of a run: clusters from top to bottom along the pipeline, emulated time from left to right."""
 
-from pathlib import Path
-from textwrap import fill
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from traces.analysis.bottleneck import slowest_stages
-from traces.analysis.records import order_records
-from traces.analysis.throughput import Throughput, completions_ps, measure_throughput
-from traces.errors import TraceError
+from traces.analysis.throughput import completions_ps
+from traces.plots import conclusions
+from traces.plots.data import FigureData
+from traces.plots.style import caption, new_figure
 from traces.reader import Trace
 from traces.schema import Resource
 
@@ -43,52 +39,33 @@ def busy_shares(trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_
     return np.clip(np.cumsum(steps, axis=1)[:, :n_bins], 0, 1)
 
 
-def draw_timeline(trace: Trace, path: Path) -> None:
-    """Draw when every used cluster's IMA and cores were busy, and write it to ``path`` as PNG.
-
-    Raises:
-        TraceError: the timing plane did not run, or the picture cannot be written.
-    """
-    throughput = measure_throughput(trace)
-    begun, done = completions_ps(trace)
-    begin_ps, end_ps = int(begun.min()), int(done.max())
+def draw_timeline(data: FigureData) -> Figure:
+    """Draw when every used cluster's IMA and cores were busy."""
+    trace, throughput = data.trace, data.timing.throughput
+    _, done = completions_ps(trace)
+    begin_ps, end_ps = throughput.begin_ps, throughput.begin_ps + throughput.makespan_ps
     ima = busy_shares(trace, Resource.IMA, begin_ps, end_ps, N_BINS)
     cores = busy_shares(trace, Resource.CORES, begin_ps, end_ps, N_BINS)
     picture = np.ones((*ima.shape, 3))
     for share, unit in ((ima, Resource.IMA), (cores, Resource.CORES)):
         depth = np.sqrt(share)  # so that a cluster which is busy for a hundredth of the time can still be seen
         picture *= 1 - depth[..., None] * (1 - np.array(_COLORS[unit]))
-    figure = Figure(figsize=(11, 7.5), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.2)
     axes = figure.add_subplot()
-    extent = (0, (end_ps - begin_ps) / 1e9, len(picture) - 0.5, -0.5)
+    extent = (0, data.makespan_ms, len(picture) - 0.5, -0.5)
     axes.imshow(picture, aspect="auto", extent=extent, interpolation="nearest")
-    for time in done:
-        axes.axvline((int(time) - begin_ps) / 1e9, color="0.2", linewidth=0.7, linestyle=":")
+    for time_ms in data.ms_since_begin(done):
+        axes.axvline(time_ms, color="0.2", linewidth=0.6, linestyle=":")
     axes.set_xlabel("emulated time (ms); dotted: an image is finished")
-    axes.set_title(_conclusion(trace, throughput), loc="left", fontsize=11, parse_math=False)
+    caption(figure, conclusions.on_timeline(data))
     _label_layers(axes, trace)
     for unit, label in (
         (Resource.IMA, "IMA busy"),
         (Resource.CORES, "cores busy (depth of colour: square root of the share)"),
     ):
-        axes.plot([], [], "s", color=_COLORS[unit], label=label, markersize=9)
-    figure.legend(loc="outside lower right", ncols=2, frameon=False)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise TraceError(f"{path}: the picture cannot be written: {error.strerror}; choose another place") from None
-
-
-def _conclusion(trace: Trace, throughput: Throughput) -> str:
-    """Say in two lines what to see in the picture."""
-    text = f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s. "
-    for stage in slowest_stages(trace, order_records(trace), throughput, 1):
-        text += (
-            f"{' and '.join(stage.layers)} sets the pace: the {stage.unit} of cluster {stage.cluster} is busy for "
-            f"{stage.busy_share:.0%} of the time; "
-        )
-    return fill(text + "white is a cluster that waits or sleeps.", width=110)
+        axes.plot([], [], "s", color=_COLORS[unit], label=label)
+    figure.legend(loc="outside lower right", ncols=2)
+    return figure
 
 
 def _label_layers(axes: Axes, trace: Trace) -> None:
@@ -102,10 +79,13 @@ def _label_layers(axes: Axes, trace: Trace) -> None:
     spacing = max(1.0, len(clusters) / 42)
     for i in dict.fromkeys(layer_of_row.tolist()):
         rows = np.flatnonzero(layer_of_row == i)
+        rows = max(
+            np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1), key=len
+        )  # a layer may have a cluster elsewhere
         axes.axhline(rows[0] - 0.5, color="0.8", linewidth=0.4)
         if rows.mean() - last >= spacing:
             last = rows.mean()
             ticks.append(last)
             labels.append(str(names[i]))
-    axes.set_yticks(ticks, labels, fontsize=7, parse_math=False)
+    axes.set_yticks(ticks, labels, fontsize=6, parse_math=False)
     axes.set_ylabel("clusters, by layer along the pipeline")

@@ -1,0 +1,78 @@
+"""``aimc report``: what a finished run measured, as text, JSON, pictures or one interactive page."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from traces.analysis.chip import ChipFacts, read_chip_text
+from traces.analysis.records import order_records
+from traces.plots.data import FigureData, with_report
+from traces.plots.figures import FIGURES, draw_figures
+from traces.plots.style import save, styled
+from traces.reader import Trace
+from traces.report import make_report
+from traces.report_text import report_to_text
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What the command line says about a report."""
+
+    trace: Path
+    as_json: bool
+    timeline: Path | None
+    figures: Path | None
+    html: Path | None
+    chip: Path | None
+
+
+def report_run(options: ReportOptions) -> None:
+    """Print the report of a run and write the pictures and the page that were asked for.
+
+    Raises:
+        ConfigError: ``options.chip`` is no chip file.
+        TraceError: the trace cannot be read, or a picture cannot be written.
+    """
+    costs = read_costs(options.chip) if options.chip else None
+    with Trace(options.trace) as trace:
+        records = order_records(trace) if trace.has_timing else None
+        report = make_report(trace, costs=costs, records=records)
+        written = _draw(with_report(trace, records, report), options) if records else []
+    if options.as_json:
+        print(json.dumps(report.to_json(), indent=2))
+        return
+    print(report_to_text(report), end="")
+    for path in written:
+        print(path)
+
+
+def read_costs(path: Path) -> ChipFacts:
+    """Read the chip file whose coefficients replace those of a run's chip.
+
+    Raises:
+        ConfigError: it is no chip file.
+    """
+    from emulator.chip.load import load_chip
+
+    load_chip(path)  # says everything that is wrong with it, key by key
+    return read_chip_text(path.read_text(encoding="utf-8"), str(path))
+
+
+def _draw(data: FigureData, options: ReportOptions) -> list[Path]:
+    """Draw the timeline beside the trace unless it is there, and what was asked for; return what was written."""
+    written = []
+    timeline = options.timeline or data.trace.path.with_name("timeline.png")
+    if options.timeline or not timeline.exists():
+        with styled():
+            figure = FIGURES["timeline"](data)
+            assert figure is not None
+            save(figure, timeline)
+    written.append(timeline)
+    if options.figures:
+        written += draw_figures(data, options.figures)
+    if options.html:
+        from traces.html.page import write_page
+
+        write_page(data, options.html)
+        written.append(options.html)
+    return written
