@@ -7,8 +7,6 @@ from pathlib import Path
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
 from traces.plots.data import FigureData, with_report
-from traces.plots.figures import FIGURES, draw_figures
-from traces.plots.style import save, styled
 from traces.reader import Trace
 from traces.report import make_report
 from traces.report_text import report_to_text
@@ -63,12 +61,13 @@ def _draw(data: FigureData, options: ReportOptions) -> list[Path]:
     written = []
     timeline = options.timeline or data.trace.path.with_name("timeline.png")
     if options.timeline or not timeline.exists():
-        with styled():
-            figure = FIGURES["timeline"](data)
-            assert figure is not None
-            save(figure, timeline)
+        from traces.plots.figures import draw_figure
+
+        draw_figure(data, "timeline", timeline)
     written.append(timeline)
     if options.figures:
+        from traces.plots.figures import draw_figures
+
         written += draw_figures(data, options.figures)
     if options.html:
         from traces.html.page import write_page

@@ -129,7 +129,9 @@ def _differences(traces: Sequence[Trace]) -> list[Difference]:
         values = tuple(trace.attribute(name) for trace in traces)
         if len(set(values)) > 1:
             differences.append(Difference("run", name, values))
-    return differences
+    # A mapping repeats its policy where the policy leaves no choice: say it once.
+    policies = [(each.key, each.values) for each in differences if each.file == "policy_file"]
+    return [each for each in differences if each.file != "mapping_file" or (each.key, each.values) not in policies]
 
 
 def _flatten(data: object, prefix: str = "") -> dict[str, Any]:

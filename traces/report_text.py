@@ -127,10 +127,10 @@ def _loss_table(report: Report, timing: Timing) -> TextTable:
     table = _table("Losses against the peak of all crossbars", ("step", "factor", "TOPS left"))
     waterfall = timing.waterfall
     if waterfall:
-        table.add_row("peak", "", f"{waterfall.peak_tops:,.1f}")
+        table.add_row("peak", "", f"{waterfall.peak_tops:,.4g}")
         for (name, factor), left in zip(waterfall.factors.items(), waterfall.tops_after, strict=True):
-            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.1f}")
-        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.1f}")
+            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.3g}")
+        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.3g}")
     return table
 
 

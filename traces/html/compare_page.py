@@ -7,7 +7,7 @@ from typing import Any
 from traces.analysis.accounting import CAUSES
 from traces.compare import RunComparison
 from traces.compare_text import figure_cells, layer_cells
-from traces.html.page import plotly_script, table, write_html
+from traces.html.page import CHART_CONFIG, plotly_script, table, write_html
 from traces.plots.style import CAUSE_COLORS, CAUSE_LABELS, SERIES_COLORS
 
 
@@ -72,6 +72,5 @@ def _chart(bars: list[Any], y: str, name: str) -> str:
     margin = {"l": 60, "r": 15, "t": 32, "b": 40}
     figure = go.Figure(bars)
     figure.update_layout(template="plotly_white", height=340, margin=margin, yaxis_title=y, barmode="stack")
-    config = {"responsive": True, "displaylogo": False}
-    text: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name)
+    text: str = figure.to_html(full_html=False, include_plotlyjs=False, config=CHART_CONFIG, div_id=name)
     return text

@@ -29,7 +29,8 @@ summary { cursor: pointer; margin: .6em 0; }
 footer { color: #666; font-size: .8em; margin: 2em 0; overflow-wrap: anywhere; }
 """
 
-_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+#: How plotly shows a chart.
+CHART_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 Cell = str | tuple[str, str]  # text, or text and CSS class
 
@@ -109,7 +110,7 @@ def _charts(data: FigureData) -> tuple[str, list[str]]:
 
     parts = []
     for i, chart in enumerate(make_charts(data)):
-        body = chart.figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG, div_id=f"chart{i}")
+        body = chart.figure.to_html(full_html=False, include_plotlyjs=False, config=CHART_CONFIG, div_id=f"chart{i}")
         parts.append(f"<h2>{escape(chart.heading)}</h2><p>{escape(chart.conclusion)}</p>{body}")
     return script, parts
 

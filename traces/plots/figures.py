@@ -28,8 +28,8 @@ FIGURES: dict[str, Callable[[FigureData], Figure | None]] = {
 }
 
 
-def draw_figures(data: FigureData, folder: Path, names: tuple[str, ...] = tuple(FIGURES)) -> list[Path]:
-    """Draw figures as PNG files into a folder, which is made if it is not there; return those that were drawn.
+def draw_figures(data: FigureData, folder: Path) -> list[Path]:
+    """Draw all figures as PNG files into a folder, which is made if it is not there; return those that were drawn.
 
     Raises:
         TraceError: the folder or a picture cannot be written.
@@ -38,11 +38,18 @@ def draw_figures(data: FigureData, folder: Path, names: tuple[str, ...] = tuple(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TraceError(f"{folder}: the folder cannot be made: {error.strerror}; choose another place") from None
-    drawn = []
+    paths = {name: folder / f"{name}.png" for name in FIGURES}
+    return [path for name, path in paths.items() if draw_figure(data, name, path)]
+
+
+def draw_figure(data: FigureData, name: str, path: Path) -> bool:
+    """Draw one figure; tell whether the run had something to show.
+
+    Raises:
+        TraceError: the picture cannot be written.
+    """
     with styled():
-        for name in names:
-            figure = FIGURES[name](data)
-            if figure is not None:
-                save(figure, folder / f"{name}.png")
-                drawn.append(folder / f"{name}.png")
-    return drawn
+        figure = FIGURES[name](data)
+        if figure is not None:
+            save(figure, path)
+    return figure is not None
