@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.working import working
 from traces.compare import compare_runs
 from traces.compare_text import comparison_to_text
 from traces.reader import Trace
@@ -26,7 +27,7 @@ def compare(options: CompareOptions) -> None:
     Raises:
         TraceError: a trace cannot be read, or a file cannot be written.
     """
-    with ExitStack() as opened:
+    with ExitStack() as opened, working("reading the traces and comparing their figures"):
         traces = [opened.enter_context(Trace(path)) for path in options.traces]
         comparison = compare_runs(traces, _labels(options.traces))
     if options.html:

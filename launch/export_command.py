@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.working import working
 from traces.analysis.records import order_records
 from traces.errors import TraceError
 from traces.export.chrome_trace import write_chrome
@@ -33,7 +34,7 @@ def export_run(options: ExportOptions) -> None:
     """
     began = time.perf_counter()
     window = parse_window(options.window) if options.window else WHOLE
-    with Trace(options.trace) as trace:
+    with Trace(options.trace) as trace, working("writing the trace in another format"):
         if options.parquet or options.csv:
             if options.window:
                 raise TraceError("--window: only --perfetto and --chrome show a part of the time")

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.working import working
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
 from traces.plots.data import FigureData, with_report
@@ -32,7 +33,7 @@ def report_run(options: ReportOptions) -> None:
         TraceError: the trace cannot be read, or a picture cannot be written.
     """
     costs = read_costs(options.chip) if options.chip else None
-    with Trace(options.trace) as trace:
+    with Trace(options.trace) as trace, working("reading the trace and working out its figures"):
         records = order_records(trace) if trace.has_timing else None
         report = make_report(trace, costs=costs, records=records)
         written = _draw(with_report(trace, records, report), options) if records else []
