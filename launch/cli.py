@@ -237,7 +237,7 @@ def _map(options: argparse.Namespace) -> int:
         plan, program = map_only(options.config, on_candidate)
     if options.save is not None:
         options.save.write_text(mapping_text(plan), encoding="utf-8")
-    explanation = explain(plan, program) if options.explain else None
+    explanation = explain(plan.mapping, program, plan.policy) if options.explain else None
     if options.json:
         extra = {"explanation": explanation_to_json(explanation)} if explanation else {}
         print(json.dumps(mapping_to_json(plan.mapping) | extra, indent=2))
