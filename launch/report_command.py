@@ -7,6 +7,7 @@ from pathlib import Path
 from launch.working import working
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
+from traces.errors import TraceError
 from traces.plots.data import FigureData, with_report
 from traces.reader import Trace
 from traces.report import make_report
@@ -34,6 +35,8 @@ def report_run(options: ReportOptions) -> None:
     """
     costs = read_costs(options.chip) if options.chip else None
     with Trace(options.trace) as trace, working("reading the trace and working out its figures"):
+        if not trace.has_timing and (options.figures or options.html or options.timeline):
+            raise TraceError(f"{trace.path}: the run had no timing plane, so there are no figures to draw")
         records = order_records(trace) if trace.has_timing else None
         report = make_report(trace, costs=costs, records=records)
         written = _draw(with_report(trace, records, report), options) if records else []

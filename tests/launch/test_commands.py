@@ -160,6 +160,11 @@ def test_one_plane_alone_gives_its_part_of_the_records(
             assert len(one[table]) == 0
     assert main(["report", str(tmp_path / "out")]) == 0
     assert ("top-1" in capsys.readouterr().out) == (plane == "values")
+    if plane == "values":
+        message = refusal(["report", str(tmp_path / "out"), "--figures", str(tmp_path / "figures")], capsys, 8)
+        assert "no timing plane, so there are no figures" in message
+        message = refusal(["export", str(tmp_path / "out"), "--chrome", str(tmp_path / "a.gz")], capsys, 8)
+        assert "no timing plane" in message
 
 
 def test_a_quantised_and_a_float_onnx_file_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

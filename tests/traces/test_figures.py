@@ -18,7 +18,7 @@ from traces.analysis.utilization import actor_busy_ps, measure_clusters, measure
 from traces.analysis.waiting import measure_waiting
 from traces.errors import TraceError
 from traces.plots.data import figure_data
-from traces.plots.figures import draw_figure
+from traces.plots.figures import draw_figure, draw_figures
 from traces.plots.timeline import busy_shares
 from traces.reader import Trace
 from traces.report import make_report
@@ -253,3 +253,14 @@ def test_the_timeline_is_a_picture_with_both_colours(trace: Trace, tmp_path: Pat
 def test_a_picture_that_cannot_be_written_is_one_clear_error(trace: Trace, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="the picture cannot be written"):
         draw_figure(figure_data(trace), "timeline", tmp_path / "nowhere" / "timeline.png")
+
+
+def test_more_clusters_than_rows_are_averaged(trace: Trace) -> None:
+    alone = busy_shares(trace, Resource.CORES, 0, 28 * US, 14)
+    together = busy_shares(trace, Resource.CORES, 0, 28 * US, 14, max_rows=1)
+    assert together == pytest.approx(alone.mean(axis=0, keepdims=True))
+
+
+def test_a_run_without_a_chip_file_draws_what_it_can(trace: Trace, tmp_path: Path) -> None:
+    drawn = {path.stem for path in draw_figures(figure_data(trace), tmp_path)}
+    assert drawn == {"timeline", "time_breakdown", "network", "queues"}

@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from support.traces import header, write_trace
 
 from traces.compare import compare_runs
 from traces.errors import TraceError
 from traces.html.compare_page import write_comparison
 from traces.html.page import table, write_page
-from traces.plots.data import FigureData
+from traces.plots.data import FigureData, figure_data
+from traces.reader import Trace
 
 HEADINGS = (
     "Where the time went", "Timeline", "Losses against the peak", "Limits", "Area efficiency by layer group",
@@ -81,6 +83,20 @@ def test_names_cannot_become_markup() -> None:
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert '<td class="note">a &amp; b</td>' in html
+
+
+def test_a_run_with_evil_names_makes_a_harmless_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "</script><script>alert(1)</script>"
+    changed = header()
+    changed.attributes["name"] = evil
+    changed.tables["layers"]["name"] = [evil, "add"]
+    monkeypatch.setattr("support.traces.header", lambda _plane: changed)
+    with Trace(write_trace(tmp_path)) as trace:
+        write_page(figure_data(trace), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "alert(1)" in text
+    assert outline(tmp_path / "report.html").headings[:2] == ["Where the time went", "Timeline"]
 
 
 def test_a_page_that_cannot_be_written_and_a_missing_library_are_clear_errors(

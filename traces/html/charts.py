@@ -17,7 +17,7 @@ from traces.plots.chip_map import cluster_positions, traffic_mb_per_image
 from traces.plots.data import FigureData
 from traces.plots.network import N_QUEUES
 from traces.plots.style import CAUSE_COLORS, CAUSE_LABELS, SERIES_COLORS
-from traces.plots.timeline import busy_shares
+from traces.plots.timeline import busy_shares, n_per_row
 from traces.schema import Resource
 
 _BLUE, _ORANGE, _GREEN = SERIES_COLORS[:3]
@@ -92,12 +92,14 @@ def _timeline(data: FigureData) -> Chart:
     begin_ps, end_ps = timing.begin_ps, timing.begin_ps + timing.makespan_ps
     # Positive is the IMA, negative the cores: the longer of the two decides on the colour.
     ima, cores = (
-        busy_shares(data.trace, unit, begin_ps, end_ps, _N_TIMELINE_BINS) for unit in (Resource.IMA, Resource.CORES)
+        busy_shares(data.trace, unit, begin_ps, end_ps, _N_TIMELINE_BINS, _MAX_CLUSTERS)
+        for unit in (Resource.IMA, Resource.CORES)
     )
-    shown, begins = _averaged(np.where(ima >= cores, ima, -cores))
+    shown, clusters = np.where(ima >= cores, ima, -cores), data.timing.clusters.cluster
+    clusters = clusters[:: n_per_row(len(clusters), _MAX_CLUSTERS)]
     edges_ms = (np.arange(_N_TIMELINE_BINS) + 0.5) / _N_TIMELINE_BINS * data.makespan_ms
     heat = go.Heatmap(
-        x=np.round(edges_ms, 5), y=data.timing.clusters.cluster[begins], z=np.round(100 * shown).astype(int), zmin=-100,
+        x=np.round(edges_ms, 5), y=clusters, z=np.round(100 * shown).astype(int), zmin=-100,
         zmax=100, colorscale=[[0, _ORANGE], [0.5, "#ffffff"], [1, _BLUE]], hoverongaps=False,
         colorbar={"title": "% busy", "tickvals": [-100, 0, 100], "ticktext": ["cores", "idle", "IMA"], "thickness": 10},
         hovertemplate="cluster %{y}, %{x:.3f} ms: %{z} %<extra></extra>",
@@ -195,7 +197,7 @@ def _floor_plan(data: FigureData) -> Chart | None:
 
 def _network(data: FigureData) -> Chart | None:
     network = data.timing.network
-    if not network.hot_ports or not network.latencies.n_transfers:
+    if not network.ports or not network.latencies.n_transfers:
         return None
     latencies = network.latencies
     middles_ns = np.sqrt(latencies.edges_ps[1:] * latencies.edges_ps[:-1]) / 1e3

@@ -32,6 +32,8 @@ footer { color: #666; font-size: .8em; margin: 2em 0; overflow-wrap: anywhere; }
 #: How plotly shows a chart.
 CHART_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
+_N_PORTS = 100
+
 Cell = str | tuple[str, str]  # text, or text and CSS class
 
 
@@ -50,6 +52,7 @@ def write_page(data: FigureData, path: Path) -> None:
         *charts,
         "<h2>Tables</h2>",
         _layer_table(data),
+        _layer_time_table(data),
         _share_table(data),
         _port_table(data),
         _footer(data),
@@ -164,6 +167,16 @@ def _layer_table(data: FigureData) -> str:
     return f"<details open><summary>Layers</summary>{table(headings, rows, 2)}</details>"
 
 
+def _layer_time_table(data: FigureData) -> str:
+    account, layers = data.timing.account, data.timing.layers
+    headings = ["layer", *(f"{CAUSE_LABELS[cause]} (us)" for cause in CAUSES)]
+    rows = [
+        [use.name, *(f"{ps / 1e6:,.1f}" for ps in own)]
+        for use, own in zip(layers, account.of_layers(len(layers)).tolist(), strict=True)
+    ]
+    return f"<details><summary>Time of the clusters of every layer</summary>{table(headings, rows)}</details>"
+
+
 def _share_table(data: FigureData) -> str:
     account, names = data.timing.account, [use.name for use in data.timing.layers]
     headings = ["cluster", "layer", *(f"{CAUSE_LABELS[cause]} (us)" for cause in CAUSES)]
@@ -177,5 +190,9 @@ def _share_table(data: FigureData) -> str:
 
 
 def _port_table(data: FigureData) -> str:
-    rows = [[name, f"{share:.1%}"] for name, share in data.timing.network.hot_ports]
-    return f"<details><summary>Busiest ports</summary>{table(['port', 'occupied'], rows)}</details>"
+    headings = ["port", "level", "MB", "occupied"]
+    rows = [
+        [port.name, port.level, f"{port.n_bytes / 1e6:,.2f}", f"{port.busy_share:.1%}"]
+        for port in data.timing.network.ports[:_N_PORTS]
+    ]
+    return f"<details><summary>Busiest ports</summary>{table(headings, rows, 2)}</details>"

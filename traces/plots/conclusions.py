@@ -98,9 +98,9 @@ def on_network(data: FigureData) -> str:
     """Say how full the network is."""
     network = data.timing.network
     latencies = network.latencies
-    name, share = network.hot_ports[0]
+    busiest = network.ports[0]
     return (
-        f"The busiest port ({name}) is occupied for {share:.0%} of the time; "
+        f"The busiest port ({busiest.name}) is occupied for {busiest.busy_share:.0%} of the time; "
         f"{latencies.contention_ps / max(latencies.travelled_ps, 1):.0%} of the time that transfers travel is "
         f"contention; the HBM moves {network.hbm_bytes_per_second.sum(axis=0).mean() / 1e9:,.2f} GB/s."
     )

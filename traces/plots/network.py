@@ -11,19 +11,20 @@ from traces.plots.style import SERIES_COLORS, caption, new_figure
 
 _BLUE, _ORANGE, _GREEN = SERIES_COLORS[:3]
 N_QUEUES = 8
+_N_PORTS = 10
 
 
 def draw_network(data: FigureData) -> Figure | None:
     """Draw the busiest ports, the travel times of transfers, and the traffic of the HBM over time."""
     network = data.timing.network
-    if not network.hot_ports or not network.latencies.n_transfers:
+    if not network.ports or not network.latencies.n_transfers:
         return None
     figure = new_figure(4.2)
     grid = figure.add_gridspec(2, 2)
     ports, times, memory = (figure.add_subplot(part) for part in (grid[0, 0], grid[0, 1], grid[1, :]))
-    names, shares = zip(*network.hot_ports, strict=True)
-    ports.barh(range(len(names)), [100 * share for share in shares], color=_BLUE, height=0.7)
-    ports.set_yticks(range(len(names)), names, fontsize=6, parse_math=False)
+    hottest = network.ports[:_N_PORTS]
+    ports.barh(range(len(hottest)), [100 * port.busy_share for port in hottest], color=_BLUE, height=0.7)
+    ports.set_yticks(range(len(hottest)), [port.name for port in hottest], fontsize=6, parse_math=False)
     ports.invert_yaxis()
     ports.set_xlabel("busiest ports: time occupied (%)")
     latencies = network.latencies

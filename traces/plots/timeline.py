@@ -13,20 +13,29 @@ from traces.reader import Trace
 from traces.schema import Resource
 
 N_BINS = 500
+#: More clusters than this could not be told apart in print.
+MAX_ROWS = 1000
 #: Okabe and Ito's colours for analog and digital work: told apart by colour-blind readers, too.
 _COLORS = {Resource.IMA: (0.0, 0.447, 0.698), Resource.CORES: (0.902, 0.624, 0.0)}
 
 
-def busy_shares(trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_bins: int) -> NDArray[np.float64]:
-    """Return the share of each time bin in which a unit of each used cluster is busy, (clusters, bins)."""
+def busy_shares(
+    trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_bins: int, max_rows: int = MAX_ROWS
+) -> NDArray[np.float64]:
+    """Return the share of each time bin in which a unit of each used cluster is busy, (rows, bins).
+
+    A row is a cluster, or the mean of neighbours where there are more than ``max_rows``: ``n_per_row`` of them.
+    """
     actors = trace["actors"]
     site = actors["site"].astype(np.int64)
     clusters = np.unique(site[site < trace.attribute("n_clusters")])
-    row_of_actor = np.searchsorted(clusters, site)
+    n_together = n_per_row(len(clusters), max_rows)
+    row_of_actor = np.searchsorted(clusters, site) // n_together
+    n_in_row = np.bincount(np.arange(len(clusters)) // n_together)
     uses = actors["resource"] == resource
     scale = n_bins / (end_ps - begin_ps)
     # Integrate: a firing adds one to the slope where it starts and takes it away where it ends.
-    steps = np.zeros((len(clusters), n_bins + 2))
+    steps = np.zeros((len(n_in_row), n_bins + 2))
     for actor, start_ps, stop_ps in trace["firings"].chunks("actor", "start_ps", "end_ps"):
         chosen = uses[actor]
         rows = row_of_actor[actor[chosen]]
@@ -36,7 +45,12 @@ def busy_shares(trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_
             into = position - bins
             np.add.at(steps, (rows, bins), sign * (1 - into))
             np.add.at(steps, (rows, bins + 1), sign * into)
-    return np.clip(np.cumsum(steps, axis=1)[:, :n_bins], 0, 1)
+    return np.clip(np.cumsum(steps, axis=1)[:, :n_bins] / n_in_row[:, None], 0, 1)
+
+
+def n_per_row(n_clusters: int, max_rows: int = MAX_ROWS) -> int:
+    """Return how many neighbouring clusters share a row of the picture."""
+    return max(1, -(-n_clusters // max_rows))
 
 
 def draw_timeline(data: FigureData) -> Figure:
@@ -74,9 +88,9 @@ def _label_layers(axes: Axes, trace: Trace) -> None:
     site, layer = actors["site"].astype(np.int64), actors["layer"].astype(np.int64)
     on_cluster = site < trace.attribute("n_clusters")
     clusters, first = np.unique(site[on_cluster], return_index=True)
-    layer_of_row = layer[on_cluster][first]
+    layer_of_row = layer[on_cluster][first][:: n_per_row(len(clusters))]
     ticks, labels, last = [], [], -np.inf
-    spacing = max(1.0, len(clusters) / 42)
+    spacing = max(1.0, len(layer_of_row) / 42)
     for i in dict.fromkeys(layer_of_row.tolist()):
         rows = np.flatnonzero(layer_of_row == i)
         rows = max(
