@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from traces.analysis.accounting import ANALOG, CAUSES, DIGITAL
+from traces.analysis.accounting import CAUSES
 from traces.analysis.network import N_TIME_BINS
 from traces.analysis.queues import tokens_waiting
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
-from traces.plots.chip_map import cluster_positions, traffic_mb_per_image
+from traces.plots.chip_map import floor_plan
 from traces.plots.data import FigureData
 from traces.plots.network import N_QUEUES
 from traces.plots.style import CAUSE_COLORS, CAUSE_LABELS, SERIES_COLORS
@@ -172,27 +172,21 @@ def _energy(data: FigureData) -> Chart | None:
 
 
 def _floor_plan(data: FigureData) -> Chart | None:
-    fan_outs = [level.fan_out for level in data.report.chip.topology.levels] if data.report.chip else []
-    n_clusters = data.report.clusters_total
-    if int(np.prod(fan_outs, initial=1)) != n_clusters:
+    plan = floor_plan(data)
+    if plan is None:
         return None
-    columns, rows = cluster_positions(fan_outs)
-    account, traffic_mb = data.timing.account, traffic_mb_per_image(data)
-    work = np.full(n_clusters, np.nan)
-    work[account.cluster] = 100 * account.time_ps[:, [ANALOG, DIGITAL]].sum(axis=1) / account.makespan_ps
-    plan = np.full((rows.max() + 1, columns.max() + 1), np.nan)
-    about = np.full(plan.shape, "", object)
-    plan[rows, columns] = work
-    about[rows, columns] = [f"cluster {i}: {mb:.3f} MB per image" for i, mb in enumerate(traffic_mb.tolist())]
+    work = plan.grid(plan.work_percent)
+    about = np.full(work.shape, "", object)
+    about[plan.rows, plan.columns] = [f"cluster {i}: {mb:.3f} MB per image" for i, mb in enumerate(plan.traffic_mb)]
     heat = go.Heatmap(
-        z=np.round(plan, 1), customdata=about, colorscale="Viridis", zmin=0, xgap=1,
+        z=np.round(work, 1), customdata=about, colorscale="Viridis", zmin=0, xgap=1,
         ygap=1, hoverongaps=False, colorbar={"title": "% works", "thickness": 10},
         hovertemplate="%{customdata}<br>works %{z} % of the makespan<extra></extra>",
     )  # fmt: skip
     figure = _figure([heat], x="", y="", plot_bgcolor="#e4e4e4")
     figure.update_yaxes(autorange="reversed", showticklabels=False, scaleanchor="x", constrain="domain", showgrid=False)
     figure.update_xaxes(showticklabels=False, constrain="domain", showgrid=False)
-    return Chart("Floor plan", conclusions.on_floor_plan(data, traffic_mb), figure)
+    return Chart("Floor plan", conclusions.on_floor_plan(data, plan.traffic_mb), figure)
 
 
 def _network(data: FigureData) -> Chart | None:

@@ -48,7 +48,7 @@ def draw_area_efficiency(data: FigureData) -> Figure | None:
         return None
     alone = [group.gops_per_mm2_alone or 0 for group in groups]
     together = [group.gops_per_mm2 or 0 for group in groups]
-    figure = new_figure(2.6)
+    figure = new_figure(2.9)
     axes = figure.add_subplot()
     where = np.arange(len(groups))
     for values, offset, color, label in (
@@ -58,7 +58,7 @@ def draw_area_efficiency(data: FigureData) -> Figure | None:
         bars = axes.bar(where + offset, values, width=0.38, color=color, label=label)
         axes.bar_label(bars, fmt="{:,.3g}", fontsize=6.5, padding=1)
     axes.set_xticks(where, [f"{group.name}\n{group.n_clusters} clusters" for group in groups])
-    axes.set_ylabel("GOPS per mm² of its clusters")
+    axes.set_ylabel("GOPS/mm² of its clusters")
     axes.set_xlabel("layers, by size of their output feature map")
     axes.margins(y=0.15)
     figure.legend(loc="outside lower center", ncols=2)
