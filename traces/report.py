@@ -204,7 +204,7 @@ def _timing_to_json(timing: Timing | None) -> dict[str, Any]:
         },
         "network": {
             "levels": [asdict(level) for level in network.levels],
-            "ports": [asdict(port) for port in network.ports],
+            "ports": [port._asdict() for port in network.ports],
             "n_transfers": latencies.n_transfers,
             "held_ps": latencies.held_ps,
             "travelled_ps": latencies.travelled_ps,

@@ -7,6 +7,7 @@ edge of a feature map differ.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ N_TIME_BINS = 400
 _ROWS_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class PortUse:
+class PortUse(NamedTuple):
     """One port; ``busy_share`` is the share of the makespan for which it is occupied."""
 
     name: str

@@ -24,6 +24,8 @@ _BLUE, _ORANGE, _GREEN = SERIES_COLORS[:3]
 _N_TIMELINE_BINS = 300
 #: More rows or columns than this are averaged: a page must stay small and quick.
 _MAX_CLUSTERS = 700
+#: Layers in a chart with a bar for each: those that matter most.
+_MAX_LAYERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ def _energy(data: FigureData) -> Chart | None:
     use = data.timing.energy
     if use is None:
         return None
-    names = list(use.energy_pj)
+    total_pj = {name: sum(parts.values()) for name, parts in use.energy_pj.items()}
+    most = set(sorted(total_pj, key=lambda name: -total_pj[name])[:_MAX_LAYERS])
+    names = [name for name in use.energy_pj if name in most]
     per_image = 1e-9 / data.report.n_images
     bars = [
         go.Bar(

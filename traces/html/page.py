@@ -32,7 +32,9 @@ footer { color: #666; font-size: .8em; margin: 2em 0; overflow-wrap: anywhere; }
 #: How plotly shows a chart.
 CHART_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
+#: Rows of the longest tables: a page must stay small and quick.
 _N_PORTS = 100
+_N_CLUSTERS = 2000
 
 Cell = str | tuple[str, str]  # text, or text and CSS class
 
@@ -180,13 +182,14 @@ def _layer_time_table(data: FigureData) -> str:
 def _share_table(data: FigureData) -> str:
     account, names = data.timing.account, [use.name for use in data.timing.layers]
     headings = ["cluster", "layer", *(f"{CAUSE_LABELS[cause]} (us)" for cause in CAUSES)]
+    columns = (account.cluster, account.layer, account.time_ps)
     rows = [
         [str(cluster), names[layer] if layer >= 0 else "", *(f"{ps / 1e6:,.2f}" for ps in own)]
-        for cluster, layer, own in zip(
-            account.cluster.tolist(), account.layer.tolist(), account.time_ps.tolist(), strict=True
-        )
+        for cluster, layer, own in zip(*(column[:_N_CLUSTERS].tolist() for column in columns), strict=True)
     ]
-    return f"<details><summary>Time of every cluster</summary>{table(headings, rows, 2)}</details>"
+    n_left = len(account.cluster) - len(rows)
+    left = f"<p>And {n_left:,} more clusters: aimc report --json lists all.</p>" if n_left else ""
+    return f"<details><summary>Time of every cluster</summary>{table(headings, rows, 2)}{left}</details>"
 
 
 def _port_table(data: FigureData) -> str:
