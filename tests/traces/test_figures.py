@@ -197,7 +197,7 @@ def test_one_image_has_no_steady_state(trace_of: Callable[..., Trace], tmp_path:
 
 
 def test_shares_of_time_bins_add_up_to_the_busy_time(trace: Trace) -> None:
-    shares = busy_shares(trace, Resource.CORES, 0, 28 * US, 14)
+    shares = busy_shares(figure_data(trace), Resource.CORES, 14)
     assert shares.shape == (2, 14)
     assert shares.sum(axis=1) * 2 * US == pytest.approx([8 * US, 4 * US])
     assert shares[0, 5] == pytest.approx(1)  # 10 to 12 us
@@ -256,8 +256,8 @@ def test_a_picture_that_cannot_be_written_is_one_clear_error(trace: Trace, tmp_p
 
 
 def test_more_clusters_than_rows_are_averaged(trace: Trace) -> None:
-    alone = busy_shares(trace, Resource.CORES, 0, 28 * US, 14)
-    together = busy_shares(trace, Resource.CORES, 0, 28 * US, 14, max_rows=1)
+    alone = busy_shares(figure_data(trace), Resource.CORES, 14)
+    together = busy_shares(figure_data(trace), Resource.CORES, 14, max_rows=1)
     assert together == pytest.approx(alone.mean(axis=0, keepdims=True))
 
 

@@ -114,12 +114,13 @@ def _measure_latencies(trace: Trace, records: Records) -> Latencies:
     held_ps = travelled_ps = contention_ps = 0
     for begin in range(0, len(transfers), _ROWS_AT_ONCE):
         rows = slice(begin, min(begin + _ROWS_AT_ONCE, len(transfers)))
-        channel = np.searchsorted(transfers.starts, np.arange(rows.start, rows.stop), side="right") - 1
+        ends = np.clip(transfers.starts, rows.start, rows.stop)
+        n_of_channel = ends[1:] - ends[:-1]
         ready, start, end = (np.asarray(transfers.columns[name][rows]) for name in ("ready_ps", "start_ps", "end_ps"))
         travel_ps = end - start
         held_ps += int((start - ready).sum())
         travelled_ps += int(travel_ps.sum())
-        contention_ps += int(np.maximum(travel_ps - alone_ps[channel], 0).sum())
+        contention_ps += int(np.maximum(travel_ps - np.repeat(alone_ps, n_of_channel), 0).sum())
         bins = (np.log2(np.maximum(travel_ps, 1)) * _BINS_PER_DOUBLING).astype(np.int64)
         n_in_bin += np.bincount(bins, minlength=n_bins)
     used = np.flatnonzero(n_in_bin)
@@ -167,12 +168,12 @@ def spread(
 ) -> NDArray[np.float64]:
     """Spread amounts evenly over intervals and return what falls into each bin; times are in bins."""
     length = np.maximum(end - start, 1e-9)
-    steps = np.zeros(n_bins + 2)  # the second derivative of the cumulative amount, split between neighbours
+    steps = np.zeros(n_bins + 2)  # of the slope of what has been reached; a step within a bin is split with the next
     for position, sign in ((start, 1.0), (end, -1.0)):
         at = np.clip(position, 0, n_bins)
-        index = np.minimum(at.astype(np.int64), n_bins)
-        into = at - index
-        np.add.at(steps, index, sign * amount / length * (1 - into))
-        np.add.at(steps, index + 1, sign * amount / length * into)
+        index = at.astype(np.int64)
+        height, into = sign * amount / length, at - index
+        steps += np.bincount(index, height * (1 - into), n_bins + 2)
+        steps += np.bincount(index + 1, height * into, n_bins + 2)
     filled: NDArray[np.float64] = np.cumsum(steps)[:n_bins]
     return filled

@@ -90,13 +90,8 @@ def _time_breakdown(data: FigureData) -> Chart:
 
 
 def _timeline(data: FigureData) -> Chart:
-    timing = data.timing.throughput
-    begin_ps, end_ps = timing.begin_ps, timing.begin_ps + timing.makespan_ps
     # Positive is the IMA, negative the cores: the longer of the two decides on the colour.
-    ima, cores = (
-        busy_shares(data.trace, unit, begin_ps, end_ps, _N_TIMELINE_BINS, _MAX_CLUSTERS)
-        for unit in (Resource.IMA, Resource.CORES)
-    )
+    ima, cores = (busy_shares(data, unit, _N_TIMELINE_BINS, _MAX_CLUSTERS) for unit in (Resource.IMA, Resource.CORES))
     shown, clusters = np.where(ima >= cores, ima, -cores), data.timing.clusters.cluster
     clusters = clusters[:: n_per_row(len(clusters), _MAX_CLUSTERS)]
     edges_ms = (np.arange(_N_TIMELINE_BINS) + 0.5) / _N_TIMELINE_BINS * data.makespan_ms

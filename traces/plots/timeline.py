@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from traces.analysis.network import spread
 from traces.analysis.throughput import completions_ps
 from traces.plots import conclusions
 from traces.plots.data import FigureData
@@ -20,32 +21,23 @@ _COLORS = {Resource.IMA: (0.0, 0.447, 0.698), Resource.CORES: (0.902, 0.624, 0.0
 
 
 def busy_shares(
-    trace: Trace, resource: Resource, begin_ps: int, end_ps: int, n_bins: int, max_rows: int = MAX_ROWS
+    data: FigureData, resource: Resource, n_bins: int = N_BINS, max_rows: int = MAX_ROWS
 ) -> NDArray[np.float64]:
     """Return the share of each time bin in which a unit of each used cluster is busy, (rows, bins).
 
     A row is a cluster, or the mean of neighbours where there are more than ``max_rows``: ``n_per_row`` of them.
     """
-    actors = trace["actors"]
+    actors, timing, firings = data.trace["actors"], data.timing.throughput, data.records.firings
     site = actors["site"].astype(np.int64)
-    clusters = np.unique(site[site < trace.attribute("n_clusters")])
-    n_together = n_per_row(len(clusters), max_rows)
-    row_of_actor = np.searchsorted(clusters, site) // n_together
-    n_in_row = np.bincount(np.arange(len(clusters)) // n_together)
-    uses = actors["resource"] == resource
-    scale = n_bins / (end_ps - begin_ps)
-    # Integrate: a firing adds one to the slope where it starts and takes it away where it ends.
-    steps = np.zeros((len(n_in_row), n_bins + 2))
-    for actor, start_ps, stop_ps in trace["firings"].chunks("actor", "start_ps", "end_ps"):
-        chosen = uses[actor]
-        rows = row_of_actor[actor[chosen]]
-        for times, sign in ((start_ps, 1.0), (stop_ps, -1.0)):
-            position = (times[chosen] - begin_ps) * scale
-            bins = np.minimum(position.astype(np.int64), n_bins)
-            into = position - bins
-            np.add.at(steps, (rows, bins), sign * (1 - into))
-            np.add.at(steps, (rows, bins + 1), sign * into)
-    return np.clip(np.cumsum(steps, axis=1)[:, :n_bins] / n_in_row[:, None], 0, 1)
+    clusters = np.unique(site[site < data.report.clusters_total])
+    row_of_actor = np.searchsorted(clusters, site) // n_per_row(len(clusters), max_rows)
+    n_in_row = np.bincount(np.arange(len(clusters)) // n_per_row(len(clusters), max_rows))
+    shares = np.zeros((len(n_in_row), n_bins))
+    scale = n_bins / timing.makespan_ps
+    for actor in np.flatnonzero(actors["resource"] == resource).tolist():
+        start, end = ((firings.rows(actor, name) - timing.begin_ps) * scale for name in ("start_ps", "end_ps"))
+        shares[row_of_actor[actor]] += spread(start, end, end - start, n_bins)
+    return np.clip(shares / n_in_row[:, None], 0, 1)
 
 
 def n_per_row(n_clusters: int, max_rows: int = MAX_ROWS) -> int:
@@ -55,11 +47,8 @@ def n_per_row(n_clusters: int, max_rows: int = MAX_ROWS) -> int:
 
 def draw_timeline(data: FigureData) -> Figure:
     """Draw when every used cluster's IMA and cores were busy."""
-    trace, throughput = data.trace, data.timing.throughput
-    _, done = completions_ps(trace)
-    begin_ps, end_ps = throughput.begin_ps, throughput.begin_ps + throughput.makespan_ps
-    ima = busy_shares(trace, Resource.IMA, begin_ps, end_ps, N_BINS)
-    cores = busy_shares(trace, Resource.CORES, begin_ps, end_ps, N_BINS)
+    _, done = completions_ps(data.trace)
+    ima, cores = busy_shares(data, Resource.IMA), busy_shares(data, Resource.CORES)
     picture = np.ones((*ima.shape, 3))
     for share, unit in ((ima, Resource.IMA), (cores, Resource.CORES)):
         depth = np.sqrt(share)  # so that a cluster which is busy for a hundredth of the time can still be seen
@@ -72,7 +61,7 @@ def draw_timeline(data: FigureData) -> Figure:
         axes.axvline(time_ms, color="0.2", linewidth=0.6, linestyle=":")
     axes.set_xlabel("emulated time (ms); dotted: an image is finished")
     caption(figure, conclusions.on_timeline(data))
-    _label_layers(axes, trace)
+    _label_layers(axes, data.trace)
     for unit, label in (
         (Resource.IMA, "IMA busy"),
         (Resource.CORES, "cores busy (depth of colour: square root of the share)"),
