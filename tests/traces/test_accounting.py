@@ -54,13 +54,13 @@ def test_the_small_trace_adds_up_as_on_paper(tmp_path: Path) -> None:
 def test_a_wait_for_room_is_communication_while_the_token_leaves(tmp_path: Path) -> None:
     rows = [list(row) for row in ROWS["firings"]]
     rows[5][3:] = [23 * US, 24 * US, int(Cause.ROOM), 2]  # the second reduction waits until the first token has left
-    transfers = [(2, 0, 0, 14 * US, 20 * US, 22 * US), (2, 1, 0, 24 * US, 24 * US, 25 * US)]
+    transfers = [(2, 0, 0, 14 * US, 21 * US, 22 * US), (2, 1, 0, 24 * US, 24 * US, 25 * US)]
     tables = {**ROWS, "firings": [tuple(row) for row in rows], "transfers": transfers}
     with Trace(write_trace(tmp_path, [tables])) as trace:
         shares = dict(zip(CAUSES, account(trace, 0).time_ps[0].tolist(), strict=True))
-    # The IMA works until 20 us, so the cluster idles from 20 to 23 us: the token is under way all the time.
-    assert shares["communication"] == 3 * US
-    assert shares["consumers"] == 0
+    # The IMA works until 20 us, so the cluster idles from 20 to 23 us; the token waits for its consumer until 21 us.
+    assert shares["communication"] == 2 * US
+    assert shares["consumers"] == US
 
 
 def oracle(
@@ -112,7 +112,9 @@ def test_shares_equal_a_count_of_instants(
             firings.append((actor, 0, phase, now, end, int(cause), data.draw(st.integers(0, 3))))
             now = end
     ends = sorted(data.draw(st.sets(st.integers(2, 60), max_size=6)))  # two tokens never arrive together
-    transfers = [(2 + i % 2, 0, i, end - data.draw(st.integers(1, 2)), end - 1, end) for i, end in enumerate(ends)]
+    lengths = st.tuples(st.integers(0, 9), st.integers(0, 9)).map(sorted)
+    times = [(end, *(max(0, end - length) for length in data.draw(lengths))) for end in ends]
+    transfers = [(2 + i % 2, 0, i, ready, start, end) for i, (end, start, ready) in enumerate(times)]
     makespan = 70
     # The clock of the small trace has 1000 ps; everything here is in whole cycles.
     rows = [(*f[:3], f[3] * 1000, f[4] * 1000, *f[5:]) for f in firings]

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from traces.analysis.accounting import CAUSES
+from traces.analysis.queues import tokens_waiting
 from traces.plots.data import FigureData
 from traces.plots.figures import FIGURES, draw_figures
 from traces.schema import ActorKind
@@ -132,6 +133,20 @@ def test_the_network_has_carried_what_channels_say(golden: FigureData) -> None:
     hbm_bytes = network.hbm_bytes_per_second.sum() * golden.timing.throughput.makespan_ps / 1e12 / 400
     ports = trace["port_totals"]
     assert hbm_bytes == pytest.approx(int(ports["n_bytes"][trace["ports"]["level"][ports["port"]] == "HBM link"].sum()))
+
+
+def test_queues_hold_tokens_from_their_making_to_their_arrival(golden: FigureData) -> None:
+    trace, timing = golden.trace, golden.timing.throughput
+    waiting = tokens_waiting(trace, golden.records, timing, n_queues=100)
+    channels, actors = trace["channels"], trace["actors"]
+    channel, ready, end = (trace["transfers"][name] for name in ("channel", "ready_ps", "end_ps"))
+    made_here = actors["kind"][channels["producer"][channel]] != ActorKind.INPUT
+    taker = actors["layer"][channels["consumer"][channel]]
+    assert max(values.mean() for values in waiting.values()) == next(iter(waiting.values())).mean()
+    for layer, name in enumerate(trace["layers"]["name"].tolist()):
+        own = made_here & (taker == layer)
+        total_ps = waiting[name].mean() * timing.makespan_ps if name in waiting else 0
+        assert total_ps == pytest.approx(int((end - ready)[own].sum()), abs=1)
 
 
 def test_every_figure_is_drawn_at_page_width_with_something_in_it(golden: FigureData, tmp_path: Path) -> None:
