@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -171,13 +171,12 @@ def _suggest(key: str, known: list[str]) -> str:
 def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN401 (whatever stands in the file)
     """Write a location as ``cluster.ima.rows`` or ``levels[0].width``, without the tags of unions."""
     parts = ""
-    for position, step in enumerate(location):
+    for step in location:
         if isinstance(step, int):
             parts += f"[{step}]"
             data = data[step] if isinstance(data, list) and step < len(data) else None
             continue
-        is_tag = isinstance(data, dict) and step not in data and data.get("kind") == step
-        if is_tag and position < len(location) - 1:
+        if isinstance(data, dict) and step not in data and step in (data.get("kind"), data.get("technology")):
             continue
         parts += f".{step}" if parts else step
         data = data.get(step) if isinstance(data, dict) else None
@@ -186,13 +185,22 @@ def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN40
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """List the keys that a mapping at ``location`` may have, as far as the models tell."""
+    models = [model]
     for step in location:
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        tagged = [member for member in models if step in _tags(member)]
+        fields = [f for member in models for name, f in member.model_fields.items() if step in (name, f.alias)]
+        models = tagged or [member for field in fields for member in _models_in(field.annotation)]
+    return [field.alias or name for member in models for name, field in member.model_fields.items()]
+
+
+def _tags(model: type[BaseModel]) -> set[object]:
+    """Return what the fields say that tell the members of a union apart."""
+    return {tag for field in model.model_fields.values() for tag in get_args(field.annotation)}
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    inner = get_args(annotation) or (annotation,)
+    return [member for member in inner if isinstance(member, type) and issubclass(member, BaseModel)]
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401

@@ -6,6 +6,7 @@ the emulator counts in. A bare number, a unit of another kind and a fraction of 
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -60,3 +61,40 @@ MillicyclesPerElement = Annotated[
     BeforeValidator(parse_millicycles),
     PlainSerializer(lambda amount: f"{amount // 1000}.{amount % 1000:03d} cycles/element"),
 ]
+
+
+# Parameters of analog models are real numbers: nothing is counted in them.
+
+_SECONDS_PER = {"s": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600, "day": 86_400, "days": 86_400}
+_SECONDS_PER |= {"month": 2_592_000, "months": 2_592_000, "year": 31_536_000, "years": 31_536_000}  # 30 and 365 days
+
+
+def _real_parser(kind: str, example: str, units: Mapping[str, Fraction | int]) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
+        expected = f"expected {kind} such as '{example}'"
+        if isinstance(value, bool) or not isinstance(value, str):
+            raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
+        match = _QUANTITY.fullmatch(value)
+        if match is None or match[2] not in units:
+            raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
+        if match[1].startswith("-"):
+            raise ValueError(f"{expected}, at least 0, got '{value}'")
+        return float(Fraction(match[1]) * units[match[2]])
+
+    return parse
+
+
+def _exact_text(unit: str, factor: int = 1) -> PlainSerializer:
+    """Write a number so that reading it again gives the same one."""
+    return PlainSerializer(lambda amount: f"{Decimal(repr(amount)) * factor:f} {unit}")
+
+
+parse_ratio = _real_parser("a ratio", "1.5 %", {"%": Fraction(1, 100)})
+parse_seconds = _real_parser("a time", "1 day", _SECONDS_PER)
+parse_ohms = _real_parser("a resistance", "0.35 ohm", {"ohm": 1})
+parse_lsb = _real_parser("a deviation", "0.5 LSB", {"LSB": 1})
+
+Ratio = Annotated[float, BeforeValidator(parse_ratio), _exact_text("%", 100)]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), _exact_text("s")]
+Ohms = Annotated[float, BeforeValidator(parse_ohms), _exact_text("ohm")]
+LeastSignificantBits = Annotated[float, BeforeValidator(parse_lsb), _exact_text("LSB")]
