@@ -1,9 +1,10 @@
 """Noise and conversion of one crossbar: moments, identity, and what rounding and clipping must give."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.analog.compiled import CompiledReadout
 from emulator.analog.crossbar import NO_DAC, NO_INL, AnalogCrossbar, split_levels
 from emulator.analog.noise import crossbar_key, normal_table, normals
 from emulator.analog.readout import read_out
@@ -65,3 +66,40 @@ def test_slices_of_a_weight_add_up() -> None:
     crossbar = a_crossbar(np.zeros((1, 4)), n_columns=2, readout_gain=np.array([16, 16, 1, 1], np.float32))
     low = np.array([[1, 2, 3, 4]], np.int32)
     assert read_out(crossbar, np.zeros_like(low), low, 0, np.arange(1)).output.tolist() == [[19, 36]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_compiled_code_delivers_the_same_integers(data: st.DataObject) -> None:
+    draw = data.draw
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    n_columns, n_slices, n = draw(st.integers(1, 70)), draw(st.integers(1, 3)), draw(st.integers(1, 9))
+    n_physical = n_columns * n_slices
+    real = lambda low, high: rng.uniform(low, high, n_physical).astype(np.float32)  # noqa: E731
+    crossbar = a_crossbar(
+        rng.integers(-32768, 32640, (20, n_physical)),
+        n_columns=n_columns,
+        gain=real(1e-5, 1e-4),
+        offset=real(-3, 3),
+        sigma=real(0, 2) if draw(st.booleans()) else np.zeros(n_physical, np.float32),
+        code_min=rng.integers(-100, 0, n_physical).astype(np.int32),
+        readout_gain=real(1, 300),
+        readout_offset=real(-5, 5),
+        inl=rng.uniform(-2, 2, (draw(st.integers(1, 3)), 228)).astype(np.float32) if draw(st.booleans()) else NO_INL,
+        noise_key=draw(st.integers(0, 2**64 - 1)),
+    )
+    inputs = rng.integers(0, 256, (n, 20))
+    exact = inputs @ split_levels(crossbar.levels).astype(np.int64)
+    positions = rng.integers(0, 100_000, n)
+    image = draw(st.integers(0, 1000))
+    high, low = exact[:, :n_physical].astype(np.int32), exact[:, n_physical:].astype(np.int32)
+    expected = read_out(crossbar, high, low, image, positions)
+    excess = rng.integers(-1000, 1000, 2 * n_physical).astype(np.int32)
+    total = np.full((n, n_columns), 9, np.int32)
+    for dtype in (np.int32, np.float32):
+        sums = (exact + excess).astype(dtype)
+        n_clipped = CompiledReadout(crossbar).add_to(total, sums, excess, image, positions, is_first=True)
+        assert np.array_equal(total, expected.output)
+        assert n_clipped == expected.n_clipped
+    CompiledReadout(crossbar).add_to(total, sums, excess, image, positions, is_first=False)
+    assert np.array_equal(total, 2 * expected.output)
