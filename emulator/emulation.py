@@ -21,6 +21,7 @@ from emulator.program.lower import lower_program
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
+from emulator.values.convolution import Held
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
 from emulator.values.weights import ActorWeights, cut_weights
@@ -121,7 +122,7 @@ def emulate(
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            held,
+            Held(held, {}),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,

@@ -42,13 +42,16 @@ class GatherPlan:
     n_rows: int
     flip: int
 
-    def gather(self, first: int, groups: NDArray[np.int64], inputs: Bytes) -> None:
+    def gather(self, first: int, groups: NDArray[np.int64], inputs: Bytes, dac: NDArray[Any] | None) -> None:
         """Gather positions ``first`` and following into ``inputs``, (n, n_rows).
 
-        Positions are counted row by row of the output, ``groups`` says which groups of pixels each row has.
+        Positions are counted row by row of the output, ``groups`` says which groups of pixels each row has. What is
+        gathered passes through the table ``dac`` of 256 bytes if there is one.
         """
         flat = inputs.reshape(-1)
         _gather(self.source, self.starts, self.lengths, self.by_row, self.by_group, first, groups, self.n_rows, flat)
+        if dac is not None:
+            flat[:] = dac.view(np.uint8)[flat]
         if self.flip:
             np.bitwise_xor(flat, self.flip, out=flat)
 

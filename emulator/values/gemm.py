@@ -30,12 +30,15 @@ _IR_VERSION = 8
 
 
 class Scratch:
-    """Memory that products share: inputs go in, sums come out, and the next product overwrites both."""
+    """Memory that products share: inputs go in, sums come out, and the next product overwrites both.
 
-    def __init__(self, n_positions: int, n_rows: int, n_columns: int) -> None:
-        self.n_positions = n_positions
-        self._inputs = np.zeros(n_positions * n_rows, np.uint8)
-        self._sums = np.zeros(n_positions * n_columns * 8, np.uint8)
+    Args:
+        n_bytes: the most bytes of inputs, and the most of sums, at a time.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._inputs = np.zeros(n_bytes, np.uint8)
+        self._sums = np.zeros(-(-n_bytes // 8), np.float64)
         self._real = np.zeros(0, np.float64)
 
     def inputs(self, n_positions: int, n_rows: int) -> NDArray[np.uint8]:
@@ -121,7 +124,7 @@ def integers_are_exact() -> bool:
         weights[:, 1::2] = -128
         weights[::3] += 1
         for n_positions in (1, 3, 64):
-            scratch = Scratch(n_positions, n_rows, n_columns)
+            scratch = Scratch(max(n_rows, 4 * n_columns) * n_positions)
             inputs = scratch.inputs(n_positions, n_rows)
             inputs[...] = 255
             inputs[:, ::5] = 254

@@ -96,13 +96,11 @@ def _allocate(feature_map: FeatureMap, padding: Sequence[int]) -> MapBuffer:
 
 
 class Piece:
-    """The part of a feature map that travels on one channel, cut out of a rank's buffer or put into it."""
+    """Some columns and channels of a feature map in a rank's buffer."""
 
-    def __init__(self, maps: Maps, program: Program, channel: Channel) -> None:
-        columns = as_slice(made_columns(program.actors[channel.producer], channel.tokens))
-        channels = slice(channel.carries.start, channel.carries.end)
-        self._inside = maps[carried_map(program, channel)].inside
-        self._at = (slice(None), columns, channels)
+    def __init__(self, source: MapBuffer, columns: NDArray[np.intp], channels: Span) -> None:
+        self._inside = source.inside
+        self._at = slice(None), as_slice(columns), slice(channels.start, channels.end)
 
     def take(self) -> NDArray[Any]:
         """Return the piece, (height, columns, channels); a view where its columns are evenly spaced."""
@@ -112,6 +110,18 @@ class Piece:
     def put(self, values: NDArray[Any]) -> None:
         """Lay the piece where it belongs."""
         self._inside[self._at] = values
+
+
+def carried_piece(maps: Maps, program: Program, channel: Channel) -> Piece:
+    """Return the part of a feature map that travels on a channel."""
+    columns = made_columns(program.actors[channel.producer], channel.tokens)
+    return Piece(maps[carried_map(program, channel)], columns, channel.carries)
+
+
+def made_piece(maps: Maps, program: Program, actor: Actor) -> Piece:
+    """Return the part of a feature map that an actor makes: the network's input, or a part of its layer's output."""
+    feature_map = program.input if actor.layer_id < 0 else program.layers[actor.layer_id].output
+    return Piece(maps[feature_map], made_columns(actor), actor.columns)
 
 
 def check_operands(program: Program, actor: Actor, into: Sequence[Channel]) -> None:
