@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.analog.crossbar import AnalogCrossbar
 from emulator.chip.spec import Chip
 from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span
@@ -24,7 +25,8 @@ from emulator.timing.records import TimingSink
 from emulator.values.convolution import Held
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
-from emulator.values.weights import ActorWeights, cut_weights
+from emulator.values.holdings import AnalogSetup, Holdings
+from emulator.values.weights import cut_weights
 from emulator.values.work import estimate_work
 
 _WEIGHTS_TAG = 0
@@ -48,11 +50,26 @@ class Workload:
 
     Attributes:
         images: quantised network input, (n_images, height, width, channels).
+        analog: how the chip's crossbars are set up; of no account for ideal ones.
     """
 
     mapping: Mapping
     program: Program
     images: NDArray[np.generic]
+    analog: AnalogSetup = field(default_factory=AnalogSetup)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversions:
+    """What the ADCs of one analog crossbar have done.
+
+    Attributes:
+        n_conversions: sums converted.
+        n_clipped: of these, sums beyond the ADC's range.
+    """
+
+    n_conversions: int
+    n_clipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,7 @@ class RankSummary:
         waited_s: wall time spent waiting for other ranks.
         n_events: timing events handled.
         ports: traffic per port, on the rank that ran the timing plane, else None.
+        conversions: of the analog crossbars on this rank, by MVM actor.
     """
 
     clusters: Span
@@ -74,6 +92,7 @@ class RankSummary:
     traffic: Traffic
     n_events: int
     ports: PortTotals | None
+    conversions: dict[int, Conversions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,13 +135,14 @@ def emulate(
         engine = TimingEngine(lower_program(share.program, share.chip), share.n_images, sink)
         engine.run()
         n_events, ports, timing_s = engine.n_events, engine.port_totals, time.perf_counter() - began
-    traffic, values_s = Traffic(), 0.0
+    traffic, values_s, conversions = Traffic(), 0.0, dict[int, Conversions]()
     if share.plane is not Plane.TIMING:
-        held = _hand_out_weights(workload, share, comm)
+        holdings = _hand_out(workload, share, comm)
+        analog = holdings.make_crossbars(share.program, share.chip.cluster.ima)
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            Held(held, {}),
+            Held(holdings.weights, analog),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,
@@ -131,7 +151,10 @@ def emulate(
         )
         executor.run(on_image)
         traffic, values_s = executor.traffic, time.perf_counter() - began
-    return RankSummary(share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports)
+        conversions = _count_conversions(share, analog, executor.n_clipped())
+    return RankSummary(
+        share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports, conversions
+    )
 
 
 def check_ranks(program: Program, n_ranks: int) -> None:
@@ -162,18 +185,31 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 
-def _hand_out_weights(workload: Workload | None, share: _Share, comm: Comm) -> dict[int, ActorWeights]:
-    """Send every rank the weights of its own clusters, from rank 0."""
+def _hand_out(workload: Workload | None, share: _Share, comm: Comm) -> Holdings:
+    """Send every rank what its own clusters hold, from rank 0."""
     length = np.zeros(1, np.int64)
     if workload is None:
         comm.wait(comm.irecv(length, 0, _WEIGHTS_TAG))
         buffer = np.empty(int(length[0]), np.uint8)
         comm.wait(comm.irecv(buffer, 0, _WEIGHTS_TAG))
-        held = unpack(buffer.tobytes())
-        return {actor_id: ActorWeights(*arrays) for actor_id, arrays in held.items()}
+        return Holdings.from_bytes(buffer.tobytes())
     for rank in range(1, comm.size):
-        held_there = cut_weights(workload.mapping, workload.program, share.blocks[rank])
-        data = pack({i: (w.crossbar, w.offset, w.multiplier) for i, w in held_there.items()})
+        data = _cut(workload, share.blocks[rank]).to_bytes()
         comm.wait(comm.isend(np.array([len(data)], np.int64), rank, _WEIGHTS_TAG))
         comm.wait(comm.isend(np.frombuffer(data, np.uint8), rank, _WEIGHTS_TAG))
-    return cut_weights(workload.mapping, workload.program, share.blocks[0])
+    return _cut(workload, share.blocks[0])
+
+
+def _cut(workload: Workload, clusters: Span) -> Holdings:
+    return Holdings.cut(cut_weights(workload.mapping, workload.program, clusters), workload.analog)
+
+
+def _count_conversions(
+    share: _Share, analog: dict[int, AnalogCrossbar], n_clipped: dict[int, int]
+) -> dict[int, Conversions]:
+    """Count by actor what the ADCs did; every MVM converts the sums of all columns of its block."""
+    n_jobs = {actor_id: share.program.actors[actor_id].n_jobs * share.n_images for actor_id in analog}
+    return {
+        actor_id: Conversions(n_jobs[actor_id] * crossbar.levels.shape[1], n_clipped[actor_id])
+        for actor_id, crossbar in analog.items()
+    }

@@ -28,6 +28,8 @@ from emulator.optimize.plan import Plan, plan_mapping
 from emulator.optimize.search import OnCandidate
 from emulator.program.build import build_program
 from emulator.program.dataflow import Program
+from emulator.values.calibration import calibrate, needs_calibration
+from emulator.values.holdings import AnalogSetup
 
 MODEL_NAME = "model.onnx"
 INPUTS_NAME = "inputs.npy"
@@ -109,8 +111,18 @@ def make_workload(
     network = _import(config, model)
     check_size(images, network, config.resolve(config.inputs.path))
     plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
-    pixels = quantize_input(network, images, preprocessing_of(config))
-    return Workload(plan.mapping, build_program(plan.mapping), pixels), mapping_text(plan)
+    pixels, program = quantize_input(network, images, preprocessing_of(config)), build_program(plan.mapping)
+    analog = AnalogSetup(config.seed)
+    if needs_calibration(chip.cluster.ima):
+        seen = quantize_input(network, _calibration_images(config, images), preprocessing_of(config))
+        analog = AnalogSetup(config.seed, calibrate(plan.mapping, program, seen))
+    return Workload(plan.mapping, program, pixels, analog), mapping_text(plan)
+
+
+def _calibration_images(config: RunConfig, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what ranges are calibrated with: the images that the run file names for it, else the run's own."""
+    named = config.network.calibration if isinstance(config.network, OnnxConfig) else None
+    return images if named is None else load_images(config.resolve(named))
 
 
 def mapping_text(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table as TextTable
 
 from traces.analysis.bottleneck import Stage, slowest_stages
+from traces.analysis.conversions import LayerConversions, measure_conversions
 from traces.analysis.throughput import PS_PER_S, Throughput, measure_throughput
 from traces.analysis.utilization import ClusterUse, LayerUse, measure_clusters, measure_layers
 from traces.reader import Trace
@@ -34,6 +35,7 @@ class Report:
     clusters: ClusterUse | None
     stages: tuple[Stage, ...]
     top_classes: tuple[int, ...]
+    conversions: tuple[LayerConversions, ...]
 
     @property
     def tops(self) -> float | None:
@@ -64,6 +66,7 @@ class Report:
             "clusters": _clusters_to_json(self),
             "slowest_stages": [asdict(stage) for stage in self.stages],
             "top_classes": list(self.top_classes),
+            "conversions": [asdict(layer) for layer in self.conversions],
         }
 
     def to_text(self, width: int = 110) -> str:
@@ -112,6 +115,7 @@ def make_report(trace: Trace) -> Report:
         clusters=clusters,
         stages=stages,
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
+        conversions=measure_conversions(trace),
     )
 
 
@@ -151,10 +155,19 @@ def _run_table(report: Report) -> TextTable:
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
+    if report.conversions:
+        table.add_row("ADCs", _describe_conversions(report.conversions))
     walls = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.wall_s.items())
     table.add_row("wall time", f"{walls} on {report.n_ranks} rank(s), {report.n_events:,} timing events")
     table.add_row("digest", report.digest)
     return table
+
+
+def _describe_conversions(layers: tuple[LayerConversions, ...]) -> str:
+    n_conversions, n_clipped = (sum(getattr(layer, name) for layer in layers) for name in ("n_conversions", "n_clipped"))
+    text = f"{n_clipped:,} of {n_conversions:,} conversions clipped ({n_clipped / max(1, n_conversions):.3%})"
+    worst = max(layers, key=lambda layer: layer.clipped_share)
+    return text + (f", most in {escape(worst.layer)} ({worst.clipped_share:.3%})" if n_clipped else "")
 
 
 def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 SCHEMA_NAME = "aimc-trace"
 #: Grows when something is added. What is there is never given another meaning.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Records per chunk of a streamed column.
 CHUNK_RECORDS = 65_536
@@ -132,6 +132,11 @@ SUMMARY_TABLES: dict[str, tuple[Column, ...]] = {
         Column("busy_ps", "i8", "ps", "time occupied"),
         Column("n_bytes", "i8", "bytes", "bytes moved"),
         Column("n_bursts", "i8", "1", "bursts moved"),
+    ),
+    "conversions": (
+        Column("actor", "u4", "row of actors", "crossbar with analog models; ideal ones are left out", since=2),
+        Column("n_conversions", "i8", "1", "sums that its ADCs converted", since=2),
+        Column("n_clipped", "i8", "1", "of these, sums beyond the ADC's range", since=2),
     ),
     "ranks": (
         Column("host", TEXT, "-", "where the rank ran"),
