@@ -1,4 +1,4 @@
-"""The command line: ``aimc run``, ``study``, ``report``, ``digest``, ``verify`` and ``map``."""
+"""The command line: ``aimc run``, ``study``, ``accuracy``, ``report``, ``digest``, ``verify`` and ``map``."""
 
 import argparse
 import json
@@ -47,6 +47,19 @@ examples:
   aimc study configs/studies/tiny.yaml -n 2   into runs/tiny
   aimc study configs/studies/tiny.yaml --json | jq '.[] | {case, relative}'
   aimc report runs/tiny/sync@400-cycles       any case is a run of its own
+"""
+
+_ACCURACY_TEXT = """Classify a run file's images on its chip's analog crossbars: after programming, at ages up to a year
+with and without drift compensation, over ADC bits and over crossbar sizes, against the float and the int8 network.
+
+The run file must name inputs.labels. Cases and seeds are shared out over ranks; results do not depend on their number.
+DIR gets accuracy.json and accuracy.png."""
+
+_ACCURACY_EXAMPLES = """examples:
+  aimc accuracy configs/runs/digits.yaml -n 2               a table, into runs/digits-accuracy
+  aimc accuracy configs/runs/digits.yaml --seeds 20         narrower intervals
+  aimc accuracy configs/runs/digits.yaml --json | jq '.points[] | {group, label, mean}'
+  aimc accuracy configs/runs/digits.yaml --adc-bits 4 6 8 --sizes 128 256
 """
 
 
@@ -110,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_ranks_argument(study)
     study.set_defaults(command=_study)
 
+    _add_accuracy(commands, common)
+
     report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
     _add_trace_argument(report)
     report.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -131,6 +146,31 @@ def _parser() -> argparse.ArgumentParser:
     mapping.add_argument("--save", type=Path, metavar="YAML", help="write the mapping as a policy file")
     mapping.set_defaults(command=_map)
     return parser
+
+
+def _add_accuracy(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    accuracy = commands.add_parser(
+        "accuracy",
+        parents=[common],
+        help="measure what analog crossbars leave of a network's accuracy",
+        description=_ACCURACY_TEXT,
+        epilog=_ACCURACY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    accuracy.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
+    accuracy.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: runs/CONFIG-accuracy)")
+    about_seeds = "seeds, from the run file's on (default: 5)"
+    accuracy.add_argument("--seeds", type=_positive, default=5, metavar="N", help=about_seeds)
+    bits, sizes = (3, 4, 5, 6, 7, 8, 10, 12), (32, 64, 128, 256, 512)
+    about_bits, about_sizes = "ADC widths (default: 3 to 12)", "rows and columns of crossbars (default: 32 to 512)"
+    accuracy.add_argument("--adc-bits", type=_positive, nargs="+", default=bits, metavar="BITS", help=about_bits)
+    accuracy.add_argument("--sizes", type=_positive, nargs="+", default=sizes, metavar="SIZE", help=about_sizes)
+    accuracy.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    accuracy.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
+    _add_ranks_argument(accuracy)
+    accuracy.set_defaults(command=_accuracy)
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +251,29 @@ def _study(options: argparse.Namespace) -> int:
         debug=options.debug,
     )
     return run_study(connect(), study_options)
+
+
+def _accuracy(options: argparse.Namespace) -> int:
+    output = options.output or Path("runs") / f"{options.config.stem}-accuracy"
+    if options.ranks > 1:
+        arguments = ["accuracy", str(options.config), "-o", str(output), "--seeds", str(options.seeds)]
+        arguments += ["--adc-bits", *map(str, options.adc_bits), "--sizes", *map(str, options.sizes)]
+        arguments += [f"--{flag}" for flag in ("json", "progress", "debug") if getattr(options, flag)]
+        return start_ranks(options.ranks, arguments, module="launch.cli")
+    from launch.accuracy import AccuracyOptions, run_accuracy
+    from launch.accuracy_cases import Sweeps
+    from launch.rank import connect
+
+    accuracy_options = AccuracyOptions(
+        config=options.config,
+        output=output,
+        n_seeds=options.seeds,
+        sweeps=Sweeps(tuple(options.adc_bits), tuple(options.sizes)),
+        as_json=options.json,
+        progress=options.progress,
+        debug=options.debug,
+    )
+    return run_accuracy(connect(), accuracy_options)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -164,7 +164,9 @@ def _run_table(report: Report) -> TextTable:
 
 
 def _describe_conversions(layers: tuple[LayerConversions, ...]) -> str:
-    n_conversions, n_clipped = (sum(getattr(layer, name) for layer in layers) for name in ("n_conversions", "n_clipped"))
+    n_conversions, n_clipped = (
+        sum(getattr(layer, name) for layer in layers) for name in ("n_conversions", "n_clipped")
+    )
     text = f"{n_clipped:,} of {n_conversions:,} conversions clipped ({n_clipped / max(1, n_conversions):.3%})"
     worst = max(layers, key=lambda layer: layer.clipped_share)
     return text + (f", most in {escape(worst.layer)} ({worst.clipped_share:.3%})" if n_clipped else "")

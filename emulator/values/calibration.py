@@ -58,9 +58,7 @@ class _LayerBlocks:
 
     def __init__(self, mapping: Mapping, program: Program, layer_id: int) -> None:
         self._layer = program.layers[layer_id]
-        self._actors = [
-            actor for actor in program.actors if actor.kind is ActorKind.MVM and actor.layer_id == layer_id
-        ]
+        self._actors = [actor for actor in program.actors if actor.kind is ActorKind.MVM and actor.layer_id == layer_id]
         self._digits: dict[tuple[Span, Span], Real] = {}
         self._largest: dict[tuple[Span, Span], Real] = {}
         if not self._actors:

@@ -13,7 +13,16 @@ from emulator.values.gemm import GemmKind, Scratch
 from emulator.values.maps import Maps
 from emulator.values.operands import made_columns
 from emulator.values.summation import (
-    PIECE_BYTES, ConvertedCrossbar, Crossbar, Epilogue, IdealCrossbar, Positions, Summation, Sums, run_into, run_whole,
+    PIECE_BYTES,
+    ConvertedCrossbar,
+    Crossbar,
+    Epilogue,
+    IdealCrossbar,
+    Positions,
+    Summation,
+    Sums,
+    run_into,
+    run_whole,
 )  # fmt: skip
 from emulator.values.trees import Tree
 from emulator.values.weights import ActorWeights

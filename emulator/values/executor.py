@@ -16,7 +16,7 @@ from emulator.values.convolution import Convolution, Held, Workspace
 from emulator.values.cores import core_kernel
 from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
 from emulator.values.gemm import GemmKind
-from emulator.values.maps import Maps, Piece, carried_piece, check_operands, made_piece
+from emulator.values.maps import Maps, carried_piece, check_operands, made_piece
 from emulator.values.operands import carried_map, carries_sums, made_columns
 from emulator.values.trees import Tree, find_trees
 from traces.schema import ActorKind

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from emulator.values.kernels import convolution_padding, gather_rows, make_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,6 @@ from emulator.network.geometry import Span, input_channels
 from emulator.network.graph import FeatureMap, Op, Quantization, Window
 from emulator.program.dataflow import Actor, ProgramLayer
 from emulator.program.tiles import Share, Tiling
-from emulator.values.kernels import convolution_padding, gather_rows, make_kernel
 from emulator.values.weights import ActorWeights
 from traces.schema import ActorKind, Resource
 
