@@ -39,12 +39,11 @@ def requantize_rows(
         row = (first + i) // len(columns)
         column = columns[first + i - row * len(columns)]
         for pixel in range(min(n_pixels, width - column)):
-            made = out[top + row, left + column + pixel]
-            at = pixel * n_channels
+            made = out[top + row, left + column + pixel, channel : channel + n_channels]
+            own = sums[i, pixel * n_channels : (pixel + 1) * n_channels]
             for c in range(n_channels):
-                scaled = np.float32(np.int32(sums[i, at + c] + offset[c])) * multiplier[c]
-                clipped = min(max(scaled, lower), upper)
-                made[channel + c] = np.int32(np.rint(clipped)) + zero_point
+                scaled = np.float32(np.int32(own[c] + offset[c])) * multiplier[c]
+                made[c] = np.int32(np.rint(min(max(scaled, lower), upper))) + zero_point
 
 
 @njit(cache=True, nogil=True)

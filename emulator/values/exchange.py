@@ -63,8 +63,11 @@ class Exchange:
         self._out = {flow.channel.channel_id: _lane(flow) for flow in outgoing}
         self._in = {flow.channel.channel_id: _lane(flow) for flow in incoming}
         self.traffic = Traffic()
+
+    def start(self) -> None:
+        """Post the receives of the first images."""
         for lane in self._in.values():
-            for image in range(min(DEPTH, n_images)):
+            for image in range(min(DEPTH, self._n_images)):
                 self._post(lane, image)
 
     def send(self, channel_id: int, image: int, values: NDArray[np.generic]) -> None:
@@ -108,6 +111,8 @@ class Exchange:
         """Wait until everything that was sent has left."""
         open_requests = [request for lane in self._out.values() for request in lane.requests if request is not None]
         self._comm.wait(*open_requests)
+        for lane in self._out.values():
+            lane.requests = [None] * DEPTH
 
     def _post(self, lane: _Lane, image: int) -> None:
         slot = image % DEPTH

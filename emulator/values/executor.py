@@ -87,7 +87,8 @@ class ValueExecutor:
         return {actor_id: n for convolution in convolutions for actor_id, n in convolution.n_clipped().items()}
 
     def run(self, on_image: Callable[[int], None] = lambda _: None) -> None:
-        """Compute all images; ``on_image`` hears of each that this rank has finished."""
+        """Compute all images; ``on_image`` hears of each that this rank has finished. May be called again."""
+        self._exchange.start()
         for image in range(self._n_images):
             for step in self._steps:
                 step(image)
@@ -172,7 +173,7 @@ class ValueExecutor:
 
     def _actor_step(self, actor: Actor) -> Step:
         """Return what an actor does that makes, keeps or ends feature maps."""
-        take_pieces, publish = self._receiver([actor]), self._publisher(actor)
+        take_pieces = self._receiver([actor])
         if actor.kind is ActorKind.OUTPUT:
             result = self._maps[self._program.output].inside
 
@@ -181,6 +182,7 @@ class ValueExecutor:
                 self._sink.output(image, result.astype(np.int64).ravel())
 
             return end
+        publish = self._publisher(actor)
         if actor.kind is ActorKind.INPUT:
             assert self._images is not None
             images, pixels = self._images, self._maps[self._program.input].inside

@@ -24,7 +24,7 @@ from emulator.values.weights import ActorWeights
 Sums = NDArray[np.int32]
 
 #: Bytes of inputs and of sums worked on at a time.
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19
 #: Sums may be float64.
 _SUM_BYTES = 8
 
