@@ -57,13 +57,18 @@ class InputsConfig(Spec):
 
 
 class RunConfig(Spec):
-    """A run file. Paths in it are relative to the file."""
+    """A run file. Paths in it are relative to the file.
+
+    Attributes:
+        devices: what ``aimc program`` wrote: these devices are used instead of newly programmed ones.
+    """
 
     chip: Path
     policy: Path
     network: Annotated[ResNetConfig | OnnxConfig, Field(discriminator="kind")]
     inputs: InputsConfig
     seed: Seed
+    devices: Path | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     def resolve(self, path: Path) -> Path:
@@ -81,6 +86,8 @@ def load_run_config(path: Path | str) -> RunConfig:
     config = load_model(path, RunConfig, "a run (chip, policy, network, inputs, seed)")
     config._folder = path.parent  # noqa: SLF001 (the model's own private attribute)
     named = {"chip": config.chip, "policy": config.policy, "inputs.path": config.inputs.path}
+    if config.devices is not None:
+        named["devices"] = config.devices
     if config.inputs.labels is not None:
         named["inputs.labels"] = config.inputs.labels
     if isinstance(config.network, OnnxConfig):

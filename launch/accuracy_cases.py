@@ -60,7 +60,11 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
         ConfigError: the chip's crossbars are ideal, so that there is nothing to measure.
     """
     ima = chip.cluster.ima
-    if not isinstance(ima, PcmIma) or ima.analog == Analog():
+    if not isinstance(ima, PcmIma):
+        raise ConfigError(
+            f"{chip.name}: its crossbars are digital and exact: accuracy is that of the quantised network"
+        )
+    if ima.analog == Analog():
         raise ConfigError(
             f"{chip.name}: its crossbars are ideal, so accuracy is that of the quantised network; describe what is not "
             "ideal under cluster.ima.analog (configs/chips/bruschi2023-pcm.yaml shows how)"

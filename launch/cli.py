@@ -1,4 +1,4 @@
-"""The command line: ``aimc run``, ``study``, ``accuracy``, ``report``, ``digest``, ``verify`` and ``map``."""
+"""The command line: ``aimc run``, ``study``, ``accuracy``, ``program``, ``report``, ``verify`` and more."""
 
 import argparse
 import json
@@ -7,12 +7,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from emulator.errors import EmulatorError
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
 
 Command = Callable[[argparse.Namespace], int]
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (its only name)
 
 _EXAMPLES = """examples:
   aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first    emulate on two ranks
@@ -125,6 +127,17 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_accuracy(commands, common)
 
+    program = commands.add_parser(
+        "program",
+        parents=[common],
+        help="program a run's analog devices once and keep them in a file",
+        epilog="Name the file under 'devices' in run files, and those runs use the very same devices.",
+    )
+    program.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
+    program.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="new .npz file")
+    program.add_argument("--seed", type=_seed, help="replace the run file's seed")
+    program.set_defaults(command=_program)
+
     report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
     _add_trace_argument(report)
     report.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -148,9 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_accuracy(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
-) -> None:
+def _add_accuracy(commands: "_Commands", common: argparse.ArgumentParser) -> None:
     accuracy = commands.add_parser(
         "accuracy",
         parents=[common],
@@ -274,6 +285,20 @@ def _accuracy(options: argparse.Namespace) -> int:
         debug=options.debug,
     )
     return run_accuracy(connect(), accuracy_options)
+
+
+def _program(options: argparse.Namespace) -> int:
+    from emulator.config import load_run_config
+    from launch.devices import save_devices
+    from launch.prepare import map_only
+    from launch.progress import preparing
+
+    with preparing("mapping and programming", shown=sys.stderr.isatty()) as on_candidate:
+        plan, program = map_only(options.config, on_candidate)
+        seed = load_run_config(options.config).seed if options.seed is None else options.seed
+        n_crossbars = save_devices(options.output, plan.mapping, program, seed)
+    print(f"{n_crossbars} crossbars programmed: {options.output}")
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:

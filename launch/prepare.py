@@ -17,6 +17,7 @@ from emulator.chip.spec import Chip
 from emulator.config import OnnxConfig, ResNetConfig, RunConfig, load_run_config
 from emulator.emulation import Workload
 from emulator.errors import InputError
+from emulator.mapping.mapping import Mapping
 from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
 from emulator.network.graph import Network
 from emulator.network.inputs import check_size, load_images
@@ -30,6 +31,7 @@ from emulator.program.build import build_program
 from emulator.program.dataflow import Program
 from emulator.values.calibration import calibrate, needs_calibration
 from emulator.values.holdings import AnalogSetup
+from launch.devices import load_devices
 
 MODEL_NAME = "model.onnx"
 INPUTS_NAME = "inputs.npy"
@@ -111,12 +113,21 @@ def make_workload(
     network = _import(config, model)
     check_size(images, network, config.resolve(config.inputs.path))
     plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
-    pixels, program = quantize_input(network, images, preprocessing_of(config)), build_program(plan.mapping)
-    analog = AnalogSetup(config.seed)
-    if needs_calibration(chip.cluster.ima):
-        seen = quantize_input(network, _calibration_images(config, images), preprocessing_of(config))
-        analog = AnalogSetup(config.seed, calibrate(plan.mapping, program, seen))
-    return Workload(plan.mapping, program, pixels, analog), mapping_text(plan)
+    pixels = quantize_input(network, images, preprocessing_of(config))
+    program, text = build_program(plan.mapping), mapping_text(plan)
+    return Workload(plan.mapping, program, pixels, _set_up_analog(config, plan.mapping, program, images)), text
+
+
+def _set_up_analog(config: RunConfig, mapping: Mapping, program: Program, images: NDArray[np.uint8]) -> AnalogSetup:
+    """Calibrate the ADCs and load programmed devices, if the chip and the run file ask for it."""
+    ima, largest_sums, programmed = mapping.chip.cluster.ima, {}, {}
+    if needs_calibration(ima):
+        calibration_images = _calibration_images(config, images)
+        seen = quantize_input(mapping.network, calibration_images, preprocessing_of(config))
+        largest_sums = calibrate(mapping, program, seen)
+    if config.devices is not None:
+        programmed = load_devices(config.resolve(config.devices), mapping, program)
+    return AnalogSetup(config.seed, largest_sums, programmed)
 
 
 def _calibration_images(config: RunConfig, images: NDArray[np.uint8]) -> NDArray[np.uint8]:

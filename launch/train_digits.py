@@ -67,7 +67,8 @@ def load_images() -> tuple[Images, Images, Labels, Labels]:
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     labels = digits.target.astype(np.int64)
     split = train_test_split(images, labels, test_size=N_TEST, stratify=labels, random_state=SEED)
-    return tuple(split)  # type: ignore[return-value]
+    train_images, test_images, train_labels, test_labels = split
+    return train_images, test_images, train_labels, test_labels
 
 
 def train(network: nn.Module, images: Images, labels: Labels) -> None:
@@ -114,7 +115,8 @@ def main() -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network, (_tensor(test_images[:1]),), str(source), dynamo=False, opset_version=17,
-            input_names=["image"], output_names=["logits"], dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+            input_names=["image"], output_names=["logits"],
+            dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
         )  # fmt: skip
     quantize_onnx(source, train_images[:N_CALIBRATION], folder / "digits.onnx")
 

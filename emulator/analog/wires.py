@@ -41,8 +41,7 @@ def _share_reaching_the_end(relative: Real) -> Real:
     """
     ratios = np.empty_like(relative)
     previous: Real = np.ones(relative.shape[1])  # nothing flows beyond the first cell
-    for cell, leaking in enumerate(relative):
-        previous = 1.0 / (2.0 + leaking - previous)
-        ratios[cell] = previous
-    shares: Real = np.cumprod(ratios[::-1], axis=0)[::-1]
-    return shares
+    for cell in range(len(relative)):
+        ratios[cell] = 1.0 / (2.0 + relative[cell] - previous)
+        previous = ratios[cell]
+    return np.asarray(np.cumprod(ratios[::-1], axis=0)[::-1], np.float64)
