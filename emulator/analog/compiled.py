@@ -17,11 +17,13 @@ class CompiledReadout:
     """The converters of one crossbar, laid out for compiled code."""
 
     def __init__(self, crossbar: AnalogCrossbar) -> None:
-        self._crossbar = crossbar
-        self._scales = crossbar.gain, crossbar.offset, crossbar.sigma
+        self._key = crossbar.noise_key
+        # Copies are writable, which is a type of its own to the compiler.
+        self._scales = crossbar.gain.copy(), crossbar.offset.copy(), crossbar.sigma.copy()
         bounds = crossbar.code_min.astype(np.float32), crossbar.code_max.astype(np.float32)
-        self._codes = *bounds, crossbar.readout_gain, crossbar.readout_offset
-        self._table = normal_table() if crossbar.sigma.any() else np.empty(0, np.float32)
+        self._codes = *bounds, crossbar.readout_gain.copy(), crossbar.readout_offset.copy()
+        self._inl = crossbar.inl.copy()
+        self._table = normal_table() if crossbar.sigma.any() else normal_table()[:0]
 
     def add_to(
         self, total: NDArray[np.int32], sums: NDArray[np.generic], excess: NDArray[np.int32], image: int,
@@ -40,9 +42,9 @@ class CompiledReadout:
         Returns:
             How many conversions were clipped.
         """
-        key = np.uint64(mix(self._crossbar.noise_key + GOLDEN * (image + 1)))
+        key = np.uint64(mix(self._key + GOLDEN * (image + 1)))
         noise = self._table, key, positions
-        return int(_convert(total, sums, excess, *self._scales, *self._codes, self._crossbar.inl, *noise, is_first))
+        return int(_convert(total, sums, excess, *self._scales, *self._codes, self._inl, *noise, is_first))
 
 
 # Each step is a loop of its own over arrays of their own: that is what the compiler turns into vector instructions.
@@ -130,7 +132,7 @@ def _deliver(
     for c in range(len(total)):
         rounded = np.rint(analog[c])
         code = min(max(rounded, code_min[c]), code_max[c])
-        n_clipped += np.int32(code != rounded)
+        n_clipped += int(code != rounded)
         total[c] += np.int32(np.rint(code * readout_gain[c] + readout_offset[c]))
     return n_clipped
 

@@ -5,6 +5,7 @@ next image are posted before the present one is done, so a sender finds its rece
 a rank waits only for what comes before it in the order (image, actor), and that order is the same on every rank.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +63,13 @@ class Exchange:
         self._n_images = n_images
         self._out = {flow.channel.channel_id: _lane(flow) for flow in outgoing}
         self._in = {flow.channel.channel_id: _lane(flow) for flow in incoming}
+        self._under_way: deque[Request] = deque()
         self.traffic = Traffic()
+
+    def nudge(self) -> None:
+        """Let messages move on: MPI moves large ones only while both ends are inside its calls."""
+        while self._under_way and self._under_way[0].test():
+            self._under_way.popleft()
 
     def start(self) -> None:
         """Post the receives of the first images."""
@@ -80,7 +87,8 @@ class Exchange:
         buffer, flow = lane.buffers[slot], lane.flow
         buffer[:HEADER_BYTES].view(np.int64)[:] = (MAGIC, channel_id, image, flow.n_bytes - HEADER_BYTES)
         buffer[HEADER_BYTES:].view(flow.dtype).reshape(flow.shape)[...] = values
-        lane.requests[slot] = self._comm.isend(buffer, flow.peer, flow.tag)
+        request = lane.requests[slot] = self._comm.isend(buffer, flow.peer, flow.tag)
+        self._under_way.append(request)
         self.traffic.n_messages += 1
         self.traffic.n_bytes += flow.n_bytes
 
@@ -111,12 +119,14 @@ class Exchange:
         """Wait until everything that was sent has left."""
         open_requests = [request for lane in self._out.values() for request in lane.requests if request is not None]
         self._comm.wait(*open_requests)
+        self._under_way.clear()
         for lane in self._out.values():
             lane.requests = [None] * DEPTH
 
     def _post(self, lane: _Lane, image: int) -> None:
         slot = image % DEPTH
-        lane.requests[slot] = self._comm.irecv(lane.buffers[slot], lane.flow.peer, lane.flow.tag)
+        request = lane.requests[slot] = self._comm.irecv(lane.buffers[slot], lane.flow.peer, lane.flow.tag)
+        self._under_way.append(request)
 
 
 def _lane(flow: Flow) -> _Lane:

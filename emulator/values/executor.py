@@ -92,6 +92,7 @@ class ValueExecutor:
         for image in range(self._n_images):
             for step in self._steps:
                 step(image)
+                self._exchange.nudge()
             self._write_checksums(image)
             on_image(image)
         self._exchange.finish()
@@ -123,7 +124,7 @@ class ValueExecutor:
         return Exchange(comm, outgoing, incoming, self._n_images)
 
     def _plan(self) -> list[Step]:
-        """Return the steps of an image: the crossbars of a layer together are one, a reduction or other actor is one."""
+        """Return the steps of an image: one for the crossbars of a layer together, one for every other actor."""
         crossbars: dict[int, list[Actor]] = {}
         for actor in self._actors:
             if actor.kind is ActorKind.MVM:
@@ -161,7 +162,7 @@ class ValueExecutor:
         def finish(image: int) -> None:
             total = convolution.sums(top)
             for channel_id in arriving:
-                total += self._exchange.receive(channel_id, image)
+                np.add(total, self._exchange.receive(channel_id, image), out=total)
                 self._exchange.release(channel_id, image)
             if publish is None:
                 self._exchange.send(leaving[0], image, total)
@@ -250,15 +251,18 @@ class ValueExecutor:
 
 
 def _owners(program: Program, owner_of_site: Sequence[int]) -> dict[int, int]:
-    """Return the rank of each actor: that of its site, but the output's goes to the rank that makes it.
+    """Return the rank of each actor: that of its site, but what computes nothing goes where it is wanted.
 
-    Results are kept where they appear. Bringing them back to the rank of the HBM, where the images start, would close
-    the pipeline of ranks into a ring and let the first rank wait for the last with every image.
+    The network's output stays on the rank that makes it, and residuals wait on the rank that adds them, wherever the
+    chip keeps them. Bringing them to the rank of the HBM, where the images start, or to that of spare clusters at the
+    end would close the pipeline of ranks into a ring and let the first rank wait for the last with every image.
     """
     owners = {actor.actor_id: owner_of_site[actor.site] for actor in program.actors}
     for channel in program.channels:
         if program.actors[channel.consumer].kind is ActorKind.OUTPUT:
             owners[channel.consumer] = owners[channel.producer]
+        if program.actors[channel.producer].kind is ActorKind.STORE:
+            owners[channel.producer] = owners[channel.consumer]
     return owners
 
 

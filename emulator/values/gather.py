@@ -74,15 +74,16 @@ def plan_gather(source: MapBuffer, layer: ProgramLayer, rows: Span) -> GatherPla
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _copy_bytes(_context: Any, target: Any, to: Any, source: Any, start: Any, count: Any) -> Any:  # noqa: ANN401
+@intrinsic
+def _copy_bytes(_context: Any, target: Any, to: Any, source: Any, start: Any, count: Any) -> Any:  # noqa: ANN401, ARG001
     """Copy ``count`` bytes from ``source[start:]`` to ``target[to:]``: the processor's memcpy, six times a loop."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         target, to, source, start, count = arguments
         into = context.make_array(signature.args[0])(context, builder, target)
         out_of = context.make_array(signature.args[2])(context, builder, source)
-        cgutils.raw_memcpy(builder, builder.gep(into.data, [to]), builder.gep(out_of.data, [start]), count, 1)
+        ends = builder.gep(into.data, [to]), builder.gep(out_of.data, [start])
+        cgutils.raw_memcpy(builder, *ends, count, 1)  # type: ignore[no-untyped-call]
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp, types.intp), generate
@@ -100,5 +101,5 @@ def _gather(
         base = row * by_row + groups[first + i - row * n_groups] * by_group
         at = i * n_rows
         for run in range(len(starts)):
-            _copy_bytes(inputs, at, source, base + starts[run], lengths[run])
+            _copy_bytes(inputs, at, source, base + starts[run], lengths[run])  # type: ignore[call-arg]
             at += lengths[run]

@@ -117,7 +117,8 @@ def multiply(
 
 def _widest(weights: NDArray[np.int8]) -> int:
     """Return the bytes of a product's inputs or of its sums, whichever are more, for one position."""
-    return max(len(weights), weights.shape[1] * _SUM_BYTES)
+    n_rows, n_columns = weights.shape
+    return max(int(n_rows), int(n_columns) * _SUM_BYTES)
 
 
 def excess_of(weights: NDArray[np.int8], plan: GatherPlan) -> NDArray[np.int32]:
@@ -157,7 +158,7 @@ class Epilogue:
 
     def __init__(self, layer: ProgramLayer, held: ActorWeights, target: MapBuffer, channels: Span) -> None:
         quantization = layer.output.quantization
-        self._scales = held.offset, held.multiplier
+        self._scales = held.offset.copy(), held.multiplier.copy()  # compiled code wants them writable
         self._bounds = np.array([quantization.minimum, quantization.maximum, quantization.zero_point], np.float32)
         self._n_pixels, self._width = layer.pixels_per_mvm, layer.output.width
         self._target, self._channel = target, channels.start
@@ -165,8 +166,11 @@ class Epilogue:
     def finish(self, total: Sums, positions: Positions, first: int) -> None:
         """Requantise the sums of positions ``first`` and following."""
         columns = positions.groups * self._n_pixels
-        place = self._target.buffer, self._target.top, self._target.left, self._width, self._channel
-        requantize_rows(total, *self._scales, first, columns, self._n_pixels, self._bounds, *place)
+        offset, multiplier = self._scales
+        requantize_rows(
+            total, offset, multiplier, first, columns, self._n_pixels, self._bounds, self._target.buffer,
+            self._target.top, self._target.left, self._width, self._channel,
+        )  # fmt: skip
 
 
 def run_whole(summation: Summation, epilogue: Epilogue, room: Sums, image: int) -> None:
