@@ -12,10 +12,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-class ResNetConfig(Spec):
-    """A built-in residual network with seeded random weights, quantised with the run's own images."""
+class BuiltInConfig(Spec):
+    """A built-in network with seeded random weights, quantised with the run's own images."""
 
-    kind: Literal["resnet18", "resnet34", "resnet8"]
+    kind: Literal["resnet8", "resnet18", "resnet34", "resnet50", "vgg11", "vgg16"]
     image_size: Annotated[int, Field(ge=8, strict=True)]
     classes: Count
     seed: Seed
@@ -65,7 +65,7 @@ class RunConfig(Spec):
 
     chip: Path
     policy: Path
-    network: Annotated[ResNetConfig | OnnxConfig, Field(discriminator="kind")]
+    network: Annotated[BuiltInConfig | OnnxConfig, Field(discriminator="kind")]
     inputs: InputsConfig
     seed: Seed
     devices: Path | None = None

@@ -23,6 +23,7 @@ from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
 from emulator.values.blocks import balanced_blocks
 from emulator.values.convolution import Held
+from emulator.values.crossbars import is_ideal
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
 from emulator.values.holdings import AnalogSetup, Holdings
@@ -130,7 +131,8 @@ def emulate(
         ParallelError: there are more ranks than clusters with work.
     """
     if workload is not None and plane is not Plane.TIMING:
-        compile_kernels(workload.program, is_noisy=False)  # while the other ranks wait for the program
+        is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
+        compile_kernels(workload.program, is_noisy=is_noisy)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
     n_events, ports, timing_s = 0, None, 0.0
     if share.plane is not Plane.VALUES and comm.rank == comm.size - 1:

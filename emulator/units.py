@@ -4,13 +4,13 @@ Numbers go through ``Fraction``, never through a float, and every result is a wh
 the emulator counts in. A bare number, a unit of another kind and a fraction of that unit are refused.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
+
+from traces.quantities import read_quantity
 
 _PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
 _BYTES_PER = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -19,21 +19,11 @@ _PER_CYCLE = {"B/cycle": 1, "KiB/cycle": 2**10}
 _CYCLES = {"cycles": 1, "cycle": 1}
 _MILLICYCLES = {"cycles/element": 1000, "cycle/element": 1000}
 
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
-
 
 def _parser(kind: str, example: str, counted_in: str, units: Mapping[str, int], least: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:  # noqa: ANN401 (whatever stands in the file)
         expected = f"expected {kind} such as '{example}'"
-        if isinstance(value, bool) or not isinstance(value, str):
-            raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
-        match = _QUANTITY.fullmatch(value)
-        if match is None:
-            raise ValueError(f"{expected}, got '{value}'")
-        number, unit = match.groups()
-        if unit not in units:
-            raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
-        amount = Fraction(number) * units[unit]
+        amount = read_quantity(value, expected, units)
         if amount.denominator != 1:
             raise ValueError(f"{expected}, got '{value}', which is not a whole number of {counted_in}")
         if amount < least:
@@ -69,17 +59,13 @@ _SECONDS_PER = {"s": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600
 _SECONDS_PER |= {"month": 2_592_000, "months": 2_592_000, "year": 31_536_000, "years": 31_536_000}  # 30 and 365 days
 
 
-def _real_parser(kind: str, example: str, units: Mapping[str, Fraction | int]) -> Callable[[Any], float]:
+def _real_parser(kind: str, example: str, units: Mapping[str, int], scale: int = 1) -> Callable[[Any], float]:
     def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
         expected = f"expected {kind} such as '{example}'"
-        if isinstance(value, bool) or not isinstance(value, str):
-            raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
-        match = _QUANTITY.fullmatch(value)
-        if match is None or match[2] not in units:
-            raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
-        if match[1].startswith("-"):
+        amount = read_quantity(value, expected, units)
+        if amount < 0:
             raise ValueError(f"{expected}, at least 0, got '{value}'")
-        return float(Fraction(match[1]) * units[match[2]])
+        return float(amount / scale)
 
     return parse
 
@@ -89,7 +75,7 @@ def _exact_text(unit: str, factor: int = 1) -> PlainSerializer:
     return PlainSerializer(lambda amount: f"{Decimal(repr(amount)) * factor:f} {unit}")
 
 
-parse_ratio = _real_parser("a ratio", "1.5 %", {"%": Fraction(1, 100)})
+parse_ratio = _real_parser("a ratio", "1.5 %", {"%": 1}, 100)
 parse_seconds = _real_parser("a time", "1 day", _SECONDS_PER)
 parse_ohms = _real_parser("a resistance", "0.35 ohm", {"ohm": 1})
 parse_lsb = _real_parser("a deviation", "0.5 LSB", {"LSB": 1})

@@ -305,6 +305,7 @@ def _report(options: argparse.Namespace) -> int:
     from traces.plots.timeline import draw_timeline
     from traces.reader import Trace
     from traces.report import make_report
+    from traces.report_text import report_to_text
 
     with Trace(options.trace) as trace:
         report = make_report(trace)
@@ -314,7 +315,7 @@ def _report(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(report.to_json(), indent=2))
             return 0
-        print(report.to_text(), end="")
+        print(report_to_text(report), end="")
         if trace.has_timing:
             print(f"Timeline: {picture}")
     return 0
@@ -349,7 +350,7 @@ def _map(options: argparse.Namespace) -> int:
         plan, program = map_only(options.config, on_candidate)
     if options.save is not None:
         options.save.write_text(mapping_text(plan), encoding="utf-8")
-    explanation = explain(plan, program) if options.explain else None
+    explanation = explain(plan.mapping, program, plan.policy) if options.explain else None
     if options.json:
         extra = {"explanation": explanation_to_json(explanation)} if explanation else {}
         print(json.dumps(mapping_to_json(plan.mapping) | extra, indent=2))

@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from emulator.mapping.mapping import LayerMapping, Mapping
+from emulator.mapping.policy import OptimizePolicy, Policy
 from emulator.optimize.bound import relaxed_bound
-from emulator.optimize.plan import Plan
 from emulator.program.dataflow import Program
 from launch.tables import new_table, render
 from traces.schema import ActorKind, Resource
@@ -46,20 +46,27 @@ class Explanation:
     Attributes:
         bottleneck: the layer with the busiest unit, and the unit.
         expected_images_per_second: the throughput at which that unit would never rest.
-        bound_images_per_second: what no mapping onto so many clusters exceeds (see ``relaxed_bound``), with as many
-            pixels per MVM as this one uses at most.
+        bound_clusters: clusters that the bound is about: those of a search's budget, else those used.
+        bound_images_per_second: what no mapping onto them exceeds (see ``relaxed_bound``), with as many pixels per MVM
+            as the search may use, else as this mapping uses at most.
     """
 
     layers: tuple[LayerLoad, ...]
     bottleneck: str
     unit: str
     expected_images_per_second: float
+    bound_clusters: int
     bound_images_per_second: float | None
 
 
-def explain(plan: Plan, program: Program) -> Explanation:
-    """Work out the static load of a mapping; what waits for what, only the timing plane knows."""
-    mapping = plan.mapping
+def explain(mapping: Mapping, program: Program, policy: Policy) -> Explanation:
+    """Work out the static load of a mapping; what waits for what, only the timing plane knows.
+
+    Args:
+        mapping: the mapping.
+        program: its program.
+        policy: what asked for it; the budget of a search is what its bound is about.
+    """
     load: dict[tuple[int, Resource], int] = {}
     for actor in program.actors:
         if actor.resource is not Resource.NONE:
@@ -70,10 +77,17 @@ def explain(plan: Plan, program: Program) -> Explanation:
     (bottleneck, unit), slowest_us = max(
         ((key, us) for key, us in times.items() if us is not None), key=lambda item: item[1]
     )
-    most_pixels = max(mapped.pixels_per_mvm for mapped in mapping.layers)
-    bound = relaxed_bound(mapping.network, mapping.chip, mapping.n_clusters_used, most_pixels)
+    n_clusters, most_pixels = mapping.n_clusters_used, max(mapped.pixels_per_mvm for mapped in mapping.layers)
+    if isinstance(policy, OptimizePolicy):
+        n_clusters, most_pixels = min(policy.clusters, mapping.chip.n_clusters), policy.pixels_per_mvm
+    bound = relaxed_bound(mapping.network, mapping.chip, n_clusters, most_pixels)
     return Explanation(
-        tuple(layers), bottleneck, unit, _US_PER_S / slowest_us, bound.images_per_second if bound else None
+        layers=tuple(layers),
+        bottleneck=bottleneck,
+        unit=unit,
+        expected_images_per_second=_US_PER_S / slowest_us,
+        bound_clusters=n_clusters,
+        bound_images_per_second=bound.images_per_second if bound else None,
     )
 
 
@@ -139,7 +153,8 @@ def explanation_to_text(explanation: Explanation) -> str:
     lines = [render(table), f"{sentence} {expected}."]
     if explanation.bound_images_per_second is not None:
         lines.append(
-            f"No mapping onto as many clusters exceeds {explanation.bound_images_per_second:,.0f} images/s "
-            "(copies in fractions, everything but MVMs free)."
+            f"No mapping onto {explanation.bound_clusters} clusters exceeds "
+            f"{explanation.bound_images_per_second:,.0f} images/s in steady state "
+            "(everything but MVMs free)."
         )
     return "\n".join(lines)

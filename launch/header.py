@@ -26,6 +26,7 @@ def make_header(prepared: Prepared, *, plane: Plane, n_ranks: int) -> Header:
             "actors": _actors(program),
             "channels": _channels(program),
             "ports": _ports(prepared),
+            "routes": _routes(prepared),
         },
         attributes={
             "program_hash": program_hash(program),
@@ -54,6 +55,9 @@ def _layers(program: Program) -> Columns:
         "op": [str(layer.op) for layer in layers],
         "macs": [layer.macs for layer in layers],
         "n_crossbars": [layer.n_crossbars for layer in layers],
+        "output_height": [layer.output.height for layer in layers],
+        "output_width": [layer.output.width for layer in layers],
+        "output_channels": [layer.output.channels for layer in layers],
     }
 
 
@@ -95,4 +99,15 @@ def _ports(prepared: Prepared) -> Columns:
         "level": [port.level for port in ports],
         "width": [port.width_bytes_per_cycle for port in ports],
         "latency_ps": [port.latency_cycles * chip.cycle_ps for port in ports],
+    }
+
+
+def _routes(prepared: Prepared) -> Columns:
+    program = prepared.workload.program
+    topology = build_topology(prepared.workload.mapping.chip)
+    sites = [(program.actors[c.producer].site, program.actors[c.consumer].site) for c in program.channels]
+    routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
+    return {
+        "channel": [channel for channel, route in enumerate(routes) for _ in route],
+        "port": [port for route in routes for port in route],
     }

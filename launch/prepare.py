@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
-from emulator.config import OnnxConfig, ResNetConfig, RunConfig, load_run_config
+from emulator.config import BuiltInConfig, OnnxConfig, RunConfig, load_run_config
 from emulator.emulation import Workload
 from emulator.errors import InputError
 from emulator.mapping.mapping import Mapping
@@ -24,7 +24,7 @@ from emulator.network.inputs import check_size, load_images
 from emulator.network.onnx_import import import_onnx, is_quantized
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, quantize_input
 from emulator.network.quantize import quantize_onnx
-from emulator.network.zoo import RESNET8, RESNET18, RESNET34, build_resnet, save_model
+from emulator.network.zoo import build_network, save_model
 from emulator.optimize.plan import Plan, plan_mapping
 from emulator.optimize.search import OnCandidate
 from emulator.program.build import build_program
@@ -41,8 +41,6 @@ CONFIG_NAMES = {
     "policy_file": "policy.yaml",
     "mapping_file": "mapping.yaml",
 }
-
-_SHAPES = {"resnet18": RESNET18, "resnet34": RESNET34, "resnet8": RESNET8}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,13 +213,12 @@ def write_model(config: RunConfig, images: NDArray[np.uint8], target: Path) -> N
         EmulatorError: the images have another size than a built-in network, or the network cannot be quantised.
     """
     network = config.network
-    if isinstance(network, ResNetConfig):
-        _check_resnet_images(config, network, images)
+    if isinstance(network, BuiltInConfig):
+        _check_image_size(config, network, images)
         with TemporaryDirectory() as folder:
             source = Path(folder) / f"{network.kind}.onnx"
             size = network.image_size
-            shape = _SHAPES[network.kind]
-            model = build_resnet(shape, size, size, n_classes=network.classes, seed=network.seed, name=network.kind)
+            model = build_network(network.kind, size, size, n_classes=network.classes, seed=network.seed)
             save_model(model, source)
             quantize_onnx(source, images, target)
         return
@@ -233,7 +230,7 @@ def write_model(config: RunConfig, images: NDArray[np.uint8], target: Path) -> N
     quantize_onnx(source, calibration, target, preprocessing_of(config))
 
 
-def _check_resnet_images(config: RunConfig, network: ResNetConfig, images: NDArray[np.uint8]) -> None:
+def _check_image_size(config: RunConfig, network: BuiltInConfig, images: NDArray[np.uint8]) -> None:
     height, width = images.shape[1:3]
     if (height, width) != (network.image_size, network.image_size):
         raise InputError(

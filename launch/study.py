@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from emulator.parallel.wire import pack, unpack
 from launch.progress import case_progress
 from launch.rank import ending_all_ranks, on_first_rank
 from launch.study_case import Networks, is_done, resolve_case, run_case, stored_report
-from launch.study_file import Case, load_study
+from launch.study_file import Case, Study, load_study
+from launch.study_plot import plot_sweep
+from launch.study_published import compare, comparisons_to_json, comparisons_to_text
 from launch.study_table import Row, make_rows, rows_to_json, rows_to_text
 from traces.errors import TraceError
 
@@ -34,8 +37,17 @@ class StudyOptions:
 class _Plan:
     """What is to be done: all cases of the study, in order, and those of them that must run."""
 
+    study: Study
     folder: Path
     cases: list[Case]
+    todo: list[Case]
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What every rank knows of it."""
+
+    folder: Path
     todo: list[Case]
 
 
@@ -71,20 +83,20 @@ def _plan(options: StudyOptions) -> _Plan:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: the output folder cannot be made: {error.strerror}") from None
-    return _Plan(folder, cases, todo)
+    return _Plan(study, folder, cases, todo)
 
 
-def _share(comm: Comm, plan: _Plan | None) -> _Plan:
+def _share(comm: Comm, plan: _Plan | None) -> _Share:
     """Tell every rank what is to be done; only rank 0 passes a plan."""
     data = None
     if plan is not None:
         data = pack({"folder": str(plan.folder), "todo": [case.model_dump_json() for case in plan.todo]})
     received = unpack(comm.broadcast_bytes(data, 0))
     todo = [Case.model_validate_json(text) for text in received["todo"]]
-    return _Plan(Path(received["folder"]), plan.cases if plan else [], todo)
+    return _Share(Path(received["folder"]), todo)
 
 
-def _run_cases(comm: Comm, options: StudyOptions, plan: _Plan) -> None:
+def _run_cases(comm: Comm, options: StudyOptions, plan: _Share) -> None:
     elsewhere = [index % comm.size for index in range(len(plan.todo)) if index % comm.size] if comm.rank == 0 else []
     notes = [np.empty(1, np.int64) for _ in elsewhere]
     pending = [comm.irecv(note, source, _DONE_TAG) for note, source in zip(notes, elsewhere, strict=True)]
@@ -121,17 +133,37 @@ def _run_one(case: Case, folder: Path, networks: Networks) -> None:
 
 
 def _print_results(options: StudyOptions, plan: _Plan) -> None:
-    rows = _rows(plan)
+    reports = _reports(plan)
+    rows, comparisons = make_rows(plan.cases, reports), compare(plan.study, reports)
+    pictures = _draw(plan, rows)
     if options.as_json:
-        print(json.dumps(rows_to_json(rows), indent=2), flush=True)
+        print(
+            json.dumps({"cases": rows_to_json(rows), "published": comparisons_to_json(comparisons)}, indent=2),
+            flush=True,
+        )
         return
     print(rows_to_text(rows))
+    if comparisons:
+        print(comparisons_to_text(comparisons))
+    for picture in pictures:
+        print(f"Picture: {picture}")
     n_before = len(plan.cases) - len(plan.todo)
     print(f"{len(plan.todo)} cases run, {n_before} done before: {plan.folder}", flush=True)
 
 
-def _rows(plan: _Plan) -> list[Row]:
-    reports = []
+def _draw(plan: _Plan, rows: list[Row]) -> list[Path]:
+    """Draw the sweeps over numbers and return the pictures."""
+    by_name = {row.case: row for row in rows}
+    pictures = []
+    for sweep in plan.study.sweeps:
+        picture = plan.folder / f"{sweep.folder_name}.png"
+        if plot_sweep(sweep, [by_name[case.name] for case in sweep.cases()], picture):
+            pictures.append(picture)
+    return pictures
+
+
+def _reports(plan: _Plan) -> dict[str, dict[str, Any]]:
+    reports = {}
     for case in plan.cases:
         report = stored_report(plan.folder / case.folder_name)
         if report is None:
@@ -139,5 +171,5 @@ def _rows(plan: _Plan) -> list[Row]:
                 f"{plan.folder / case.folder_name}: the report of case '{case.name}' cannot be read; all ranks must "
                 "share the output folder's file system"
             )
-        reports.append((case.name, report))
-    return make_rows(reports)
+        reports[case.name] = report
+    return reports

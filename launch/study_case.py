@@ -25,6 +25,7 @@ from emulator.errors import ConfigError, MappingError
 from emulator.mapping.policy import Policy, read_policy
 from emulator.network.inputs import SUFFIXES
 from emulator.parallel.local_comm import SerialComm
+from launch.explain import explain
 from launch.prepare import CONFIG_NAMES, MODEL_NAME, Prepared, hash_file, load_inputs, make_workload, write_model
 from launch.rank import rank_path, record_run
 from launch.study_file import Case
@@ -198,6 +199,8 @@ def run_case(resolved: ResolvedCase, folder: Path, networks: Networks) -> None:
         record_run(prepared, folder, comm=SerialComm(), plane=Plane.TIMING, on_image=lambda _: None, began=began)
         with Trace(folder) as trace:
             outcome = make_report(trace).to_json()
+        explanation = explain(workload.mapping, workload.program, resolved.policy)
+        outcome["bound_images_per_second"] = explanation.bound_images_per_second
     _write_json(folder / REPORT_NAME, {"case": resolved.case.name, _KEY: resolved.content_key, **outcome})
 
 

@@ -26,6 +26,7 @@ class Case(Spec):
         chip: values that replace the chip file's, by dotted key such as ``hbm.width`` or ``topology.levels.0.width``.
         policy: the same for the policy file.
         count: how many images to use instead of the run file's number.
+        relative_to: name of the case against which its throughput is shown, by default the study's first.
     """
 
     name: str
@@ -33,11 +34,17 @@ class Case(Spec):
     chip: Overrides = Field(default_factory=dict)
     policy: Overrides = Field(default_factory=dict)
     count: Count | None = None
+    relative_to: str | None = None
 
     @property
     def folder_name(self) -> str:
         """The case's name with whatever is awkward in a path turned into dashes."""
-        return re.sub(r"[^\w@.+=-]+", "-", self.name).strip("-.") or "case"
+        return to_folder_name(self.name)
+
+
+def to_folder_name(name: str) -> str:
+    """Turn whatever is awkward in a path into dashes."""
+    return re.sub(r"[^\w@.+=-]+", "-", name).strip("-.") or "case"
 
 
 class Sweep(Spec):
@@ -55,6 +62,7 @@ class Sweep(Spec):
     chip: Overrides = Field(default_factory=dict)
     policy: Overrides = Field(default_factory=dict)
     count: Count | None = None
+    relative_to: str | None = None
 
     @field_validator("vary")
     @classmethod
@@ -64,14 +72,67 @@ class Sweep(Spec):
             raise ValueError(f"expected 'chip.' or 'policy.' and a key, such as chip.hbm.width, got '{vary}'")
         return vary
 
+    @property
+    def folder_name(self) -> str:
+        """The sweep's name as that of a file or folder."""
+        return to_folder_name(self.name)
+
     def cases(self) -> list[Case]:
         """Return the sweep's cases, in the order of its values."""
         file, _, key = self.vary.partition(".")
-        shared = self.model_dump(include={"run", "chip", "policy", "count"})
+        shared = self.model_dump(include={"run", "chip", "policy", "count", "relative_to"})
         return [
             Case(**{**shared, "name": f"{self.name}@{_say(value)}", file: {**shared[file], key: value}})
             for value in self.values
         ]
+
+
+class Variant(Spec):
+    """Another reading of the chip: every case under ``cases`` is run with these changes, too, as ``NAME, VARIANT``."""
+
+    name: str
+    chip: Overrides
+
+    def case_of(self, case: Case) -> Case:
+        """Return a case with the changes of this variant; its own win."""
+        return case.model_copy(
+            update={
+                "name": variant_name(case.name, self.name),
+                "chip": {**self.chip, **case.chip},
+                "relative_to": case.relative_to and variant_name(case.relative_to, self.name),
+            }
+        )
+
+
+def variant_name(case: str, variant: str | None) -> str:
+    """Return what a case is called in a variant; None is the chip as it stands in its file."""
+    return case if variant is None else f"{case}, {variant}"
+
+
+class Published(Spec):
+    """A published figure beside which the study's own is shown.
+
+    Attributes:
+        name: what it is called in the table.
+        figure: dotted key of a case's report.json, such as ``images_per_second``.
+        case: the case under ``cases`` that it is about.
+        over: the case whose figure divides, for a ratio.
+        times: factor from the report's unit to the published one.
+        value: as published.
+        source: where, and whether it is stated or derived there.
+        cause: why the emulated figure is another one, in a sentence that ``shown_by`` bears out.
+        shown_by: cases (or sweeps) that show it.
+    """
+
+    name: str
+    figure: str
+    case: str
+    over: str | None = None
+    times: float = 1.0
+    value: Annotated[float, Field(gt=0)]
+    source: str
+    cause: str | None = None
+    shown_by: tuple[str, ...] = ()
 
 
 class Study(Spec):
@@ -80,11 +141,13 @@ class Study(Spec):
     name: str
     cases: tuple[Case, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    published: tuple[Published, ...] = ()
 
     @property
     def folder_name(self) -> str:
         """The study's name as a folder."""
-        return Case(name=self.name, run=Path()).folder_name
+        return to_folder_name(self.name)
 
 
 def load_study(path: Path | str) -> tuple[Study, list[Case]]:
@@ -98,7 +161,11 @@ def load_study(path: Path | str) -> tuple[Study, list[Case]]:
     """
     path = Path(path)
     study = load_model(path, Study, "a study (name, cases, sweeps)")
-    cases = [*study.cases, *(case for sweep in study.sweeps for case in sweep.cases())]
+    cases = [
+        *study.cases,
+        *(variant.case_of(case) for variant in study.variants for case in study.cases),
+        *(case for sweep in study.sweeps for case in sweep.cases()),
+    ]
     if not cases:
         raise ConfigError(f"{path}: the study has no cases; give it some under 'cases' or 'sweeps'")
     named: dict[str, Case] = {}
@@ -109,7 +176,26 @@ def load_study(path: Path | str) -> tuple[Study, list[Case]]:
                 f"{path}: cases '{other.name}' and '{case.name}' would share the folder {case.folder_name}; "
                 "give every case a name of its own"
             )
+    _check_names(path, study, {case.name for case in cases})
     return study, [case.model_copy(update={"run": path.parent / case.run}) for case in cases]
+
+
+def _check_names(path: Path, study: Study, known: set[str]) -> None:
+    """Check that cases which others refer to exist.
+
+    Raises:
+        ConfigError: one does not; names it and the cases there are.
+    """
+    own = {case.name for case in study.cases}
+    sweeps = {sweep.name for sweep in study.sweeps}
+    wanted = [(f"{case.name}: relative_to", case.relative_to, known) for case in study.cases]
+    wanted += [(f"{sweep.name}: relative_to", sweep.relative_to, known) for sweep in study.sweeps]
+    for each in study.published:
+        wanted += [(f"published: {each.name}: case", each.case, own), (f"published: {each.name}: over", each.over, own)]
+        wanted += [(f"published: {each.name}: shown_by", name, known | sweeps) for name in each.shown_by]
+    for where, name, names in wanted:
+        if name is not None and name not in names:
+            raise ConfigError(f"{path}: {where}: no case '{name}'; there are {', '.join(sorted(names))}")
 
 
 def _say(value: object) -> str:

@@ -28,6 +28,10 @@ class Table:
     def __len__(self) -> int:
         return len(self._group[self._first])
 
+    def __contains__(self, column: str) -> bool:
+        """Tell whether the table has a column: younger ones are absent in older traces."""
+        return column in self._group
+
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self.read(column)
 
@@ -80,13 +84,17 @@ class Trace:
     ) -> None:  # fmt: skip
         self._file.close()
 
+    def __contains__(self, table: str) -> bool:
+        """Tell whether the trace has a table: younger ones are absent in older traces."""
+        return table in TABLES and table in self._file
+
     def __getitem__(self, table: str) -> Table:
         """Return a table of the schema: ``trace["firings"]["start_ps"]``.
 
         Raises:
             TraceError: traces have no such table, or this one is older than the table.
         """
-        if table not in TABLES or table not in self._file:
+        if table not in self:
             there = ", ".join(name for name in TABLES if name in self._file)
             raise TraceError(f"{self.path}: no table {table}; there are {there}")
         return Table(self._file[table], table)

@@ -1,24 +1,43 @@
 """The report of a run, from its trace alone."""
 
-import io
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as TextTable
-
-from traces.analysis.bottleneck import Stage, slowest_stages
+from traces.analysis.accounting import CAUSES
+from traces.analysis.chip import ChipFacts, chip_of
 from traces.analysis.conversions import LayerConversions, measure_conversions
-from traces.analysis.throughput import PS_PER_S, Throughput, measure_throughput
-from traces.analysis.utilization import ClusterUse, LayerUse, measure_clusters, measure_layers
+from traces.analysis.records import Records, order_records
+from traces.analysis.throughput import PS_PER_S
+from traces.analysis.timing import Timing, measure_timing
 from traces.reader import Trace
+
+_MJ_PER_PJ = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One published figure beside the run's."""
+
+    figure: str
+    published: float
+    measured: float
+    note: str
+
+    @property
+    def deviation(self) -> float:
+        """How far the run lies from it, as a share of it."""
+        return self.measured / self.published - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run shows; timing figures are None if the timing plane did not run."""
+    """What a run shows.
+
+    Attributes:
+        chip: the run's chip, None if the trace holds no chip file.
+        timing: what the timing plane shows, None if it did not run.
+        top_classes: per image; empty if the value plane did not run.
+    """
 
     name: str
     plane: str
@@ -30,30 +49,63 @@ class Report:
     clusters_used: int
     clusters_total: int
     wall_s: dict[str, float]
-    throughput: Throughput | None
-    layers: tuple[LayerUse, ...]
-    clusters: ClusterUse | None
-    stages: tuple[Stage, ...]
+    chip: ChipFacts | None
+    timing: Timing | None
     top_classes: tuple[int, ...]
     conversions: tuple[LayerConversions, ...]
 
     @property
     def tops(self) -> float | None:
         """Tera-operations per second in the batch, two true operations per multiply-accumulate."""
-        return 2e-3 * self.gmac_per_image * self.throughput.images_per_second if self.throughput else None
+        return 2e-3 * self.gmac_per_image * self.timing.throughput.images_per_second if self.timing else None
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Area of the chip; None without coefficients."""
+        return self.chip.area.chip_mm2(self.clusters_total) if self.chip and self.chip.area else None
+
+    @property
+    def energy_mj_per_batch(self) -> float | None:
+        """Energy of the batch; None without coefficients."""
+        return self.timing.energy.total_pj * _MJ_PER_PJ if self.timing and self.timing.energy else None
+
+    @property
+    def efficiency(self) -> dict[str, float | None]:
+        """Figures of energy and area, by their keys in the JSON report."""
+        energy_mj, area_mm2, tops = self.energy_mj_per_batch, self.area_mm2, self.tops
+        power_w = self.timing.power_w() if self.timing else None
+        return {
+            "energy_mj_per_image": None if energy_mj is None else energy_mj / self.n_images,
+            "energy_mj_per_batch": energy_mj,
+            "power_w": power_w,
+            "tops_per_watt": tops / power_w if tops and power_w else None,
+            "gops_per_mm2": 1e3 * tops / area_mm2 if tops and area_mm2 else None,
+            "area_mm2": area_mm2,
+        }
+
+    @property
+    def loss_factors(self) -> dict[str, float] | None:
+        """Loss factors and their product; see ``traces.analysis.waterfall``."""
+        waterfall = self.timing.waterfall if self.timing else None
+        return {**waterfall.factors, "total": waterfall.total} if waterfall else None
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Set the chip's published figures beside the run's, if they are for its network."""
+        published = self.chip.published if self.chip else None
+        if published is None or not self.name.startswith(f"{published.network} on "):
+            return ()
+        found = {**self._rates(), **self.efficiency, "tops": self.tops}
+        found |= {f"loss_factors.{name}": factor for name, factor in (self.loss_factors or {}).items()}
+        pairs = ((each, found.get(each.figure)) for each in published.figures)
+        return tuple(Comparison(e.figure, e.value, value, e.note) for e, value in pairs if value is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as plain values; times in seconds."""
-        timing = self.throughput
+        """Return the report as plain values; times in seconds unless their key says otherwise."""
         return {
             "name": self.name,
             "plane": self.plane,
             "n_images": self.n_images,
-            "makespan_s": timing.makespan_ps / PS_PER_S if timing else None,
-            "images_per_second": timing.images_per_second if timing else None,
-            "images_per_second_steady": timing.images_per_second_steady if timing else None,
-            "first_image_latency_s": timing.first_image_latency_ps / PS_PER_S if timing else None,
-            "mean_image_latency_s": timing.mean_latency_ps / PS_PER_S if timing else None,
+            **self._rates(),
             "gmac_per_image": self.gmac_per_image,
             "tops": self.tops,
             "clusters_used": self.clusters_used,
@@ -62,43 +114,42 @@ class Report:
             "n_ranks": self.n_ranks,
             "digest": self.digest,
             "wall_s": self.wall_s,
-            "layers": [asdict(layer) for layer in self.layers],
-            "clusters": _clusters_to_json(self),
-            "slowest_stages": [asdict(stage) for stage in self.stages],
+            **self.efficiency,
+            "loss_factors": self.loss_factors,
+            **_timing_to_json(self.timing),
+            "published": [{**asdict(each), "deviation": each.deviation} for each in self.comparisons()],
             "top_classes": list(self.top_classes),
             "conversions": [asdict(layer) for layer in self.conversions],
         }
 
-    def to_text(self, width: int = 110) -> str:
-        """Return the report for people."""
-        console = Console(file=io.StringIO(), width=width, highlight=False)
-        console.print(_run_table(self))
-        if self.throughput:
-            console.print(_layer_table(self.layers))
-            console.print(_describe_stages(self))
-        else:
-            console.print("The timing plane did not run, so there are no times.")
-        if self.plane == "timing":
-            console.print("The value plane did not run, so there are no outputs.")
-        file = console.file
-        assert isinstance(file, io.StringIO)
-        return file.getvalue()
+    def _rates(self) -> dict[str, float | None]:
+        timing = self.timing.throughput if self.timing else None
+        return {
+            "makespan_s": timing.makespan_ps / PS_PER_S if timing else None,
+            "images_per_second": timing.images_per_second if timing else None,
+            "images_per_second_steady": timing.images_per_second_steady if timing else None,
+            "first_image_latency_s": timing.first_image_latency_ps / PS_PER_S if timing else None,
+            "mean_image_latency_s": timing.mean_latency_ps / PS_PER_S if timing else None,
+        }
 
 
-def make_report(trace: Trace) -> Report:
-    """Work out everything the report shows."""
-    site = trace["actors"]["site"]
+def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Records | None = None) -> Report:
+    """Work out everything the report shows.
+
+    Args:
+        trace: an open trace.
+        costs: a chip whose coefficients of energy and area replace those of the run's chip.
+        records: the trace's records in order, if the caller has them already.
+
+    Raises:
+        TraceError: records or the chip file's text are damaged.
+    """
+    chip = chip_of(trace)
+    if chip and costs:
+        chip = chip.model_copy(update={"energy": costs.energy, "area": costs.area})
+    site, ranks = trace["actors"]["site"], trace["ranks"]
     n_clusters = int(trace.attribute("n_clusters"))
-    throughput: Throughput | None = None
-    layers: tuple[LayerUse, ...] = ()
-    clusters: ClusterUse | None = None
-    stages: tuple[Stage, ...] = ()
-    if trace.has_timing:
-        throughput = measure_throughput(trace)
-        clusters = measure_clusters(trace)
-        layers = measure_layers(trace, throughput.makespan_ps)
-        stages = slowest_stages(trace, throughput)
-    ranks = trace["ranks"]
+    timing = measure_timing(trace, records or order_records(trace), chip) if trace.has_timing else None
     return Report(
         name=trace.attribute("name"),
         plane=trace.attribute("plane"),
@@ -110,117 +161,75 @@ def make_report(trace: Trace) -> Report:
         clusters_used=len(set(site[site < n_clusters].tolist())),
         clusters_total=n_clusters,
         wall_s={plane: float(ranks[f"{plane}_s"].max()) for plane in ("values", "timing", "trace", "total")},
-        throughput=throughput,
-        layers=layers,
-        clusters=clusters,
-        stages=stages,
+        chip=chip,
+        timing=timing,
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
         conversions=measure_conversions(trace),
     )
 
 
-def _clusters_to_json(report: Report) -> list[dict[str, Any]]:
+def _timing_to_json(timing: Timing | None) -> dict[str, Any]:
+    """Return what only the timing plane shows; lists are empty without it."""
+    if timing is None:
+        return {"layers": [], "clusters": [], "slowest_stages": [], "time_shares": {}, "layer_groups": []}
+    account, network = timing.account, timing.network
+    shares = zip(account.cluster.tolist(), account.time_ps.tolist(), strict=True)
+    waterfall, latencies = timing.waterfall, network.latencies
+    return {
+        "makespan_ps": timing.throughput.makespan_ps,
+        "layers": [asdict(layer) for layer in timing.layers],
+        "clusters": _clusters_to_json(timing),
+        "slowest_stages": [asdict(stage) for stage in timing.stages],
+        "time_shares": {
+            str(cluster): {f"{cause}_ps": ps for cause, ps in zip(CAUSES, own, strict=True)} for cluster, own in shares
+        },
+        "layer_groups": [
+            {**asdict(group), "time_ps": dict(zip(CAUSES, group.time_ps, strict=True))} for group in timing.groups
+        ],
+        "loss_parts": {"stalls": waterfall.stalls, "fill_and_drain": waterfall.fill_and_drain} if waterfall else None,
+        "peak_tops": waterfall.peak_tops if waterfall else None,
+        "limits": [asdict(limit) for limit in timing.limits],
+        "roofline": [asdict(point) for point in timing.roofline],
+        "critical_path": {
+            "n_steps": len(timing.path.steps),
+            "share_by_kind": timing.path.share_by_kind,
+            "share_by_layer": timing.path.share_by_layer,
+        },
+        "network": {
+            "levels": [asdict(level) for level in network.levels],
+            "hot_ports": [{"port": name, "busy_share": share} for name, share in network.hot_ports],
+            "n_transfers": latencies.n_transfers,
+            "held_ps": latencies.held_ps,
+            "travelled_ps": latencies.travelled_ps,
+            "contention_ps": latencies.contention_ps,
+            "travel_quantiles_ps": {str(q): latencies.quantile_ps(q) for q in (0.5, 0.9, 0.99, 1.0)},
+        },
+        "energy": _energy_to_json(timing),
+    }
+
+
+def _energy_to_json(timing: Timing) -> dict[str, Any] | None:
+    use = timing.energy
+    if use is None:
+        return None
+    return {
+        "by_component_mj": {name: pj * _MJ_PER_PJ for name, pj in use.by_component_pj.items()},
+        "by_layer_mj": {name: sum(parts.values()) * _MJ_PER_PJ for name, parts in use.energy_pj.items()},
+        "counts": {name: asdict(counts) for name, counts in use.counts.items()},
+    }
+
+
+def _clusters_to_json(timing: Timing) -> list[dict[str, Any]]:
     """Return the busy shares of every used cluster."""
-    use, timing = report.clusters, report.throughput
-    if use is None or timing is None:
-        return []
+    use, makespan_ps = timing.clusters, timing.throughput.makespan_ps
     rows = zip(use.cluster, use.layer, use.ima_ps, use.cores_ps, use.busy_ps, strict=True)
     return [
         {
             "cluster": int(cluster),
-            "layer": report.layers[int(layer)].name if layer >= 0 else None,
-            "ima_share": int(ima_ps) / timing.makespan_ps,
-            "cores_share": int(cores_ps) / timing.makespan_ps,
-            "busy_share": int(busy_ps) / timing.makespan_ps,
+            "layer": timing.layers[int(layer)].name if layer >= 0 else None,
+            "ima_share": int(ima_ps) / makespan_ps,
+            "cores_share": int(cores_ps) / makespan_ps,
+            "busy_share": int(busy_ps) / makespan_ps,
         }
         for cluster, layer, ima_ps, cores_ps, busy_ps in rows
     ]
-
-
-def _run_table(report: Report) -> TextTable:
-    table = TextTable(
-        title=escape(report.name), box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold"
-    )
-    table.add_column(style="bold")
-    table.add_column()
-    timing = report.throughput
-    if timing:
-        steady = timing.images_per_second_steady
-        rate = f"{timing.images_per_second:,.1f} images/s over the batch"
-        table.add_row("throughput", rate + (f", {steady:,.1f} in steady state" if steady else ""))
-        table.add_row("makespan", f"{timing.makespan_ps / 1e9:,.3f} ms for {report.n_images} images")
-        first, mean = timing.first_image_latency_ps / 1e9, timing.mean_latency_ps / 1e9
-        table.add_row("latency", f"{first:,.3f} ms for the first image, {mean:,.3f} ms on average")
-        table.add_row("operations", f"{report.tops:,.2f} TOPS ({report.gmac_per_image:,.3f} GMAC per image)")
-    table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
-    if report.top_classes:
-        table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
-    if report.conversions:
-        table.add_row("ADCs", _describe_conversions(report.conversions))
-    walls = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.wall_s.items())
-    table.add_row("wall time", f"{walls} on {report.n_ranks} rank(s), {report.n_events:,} timing events")
-    table.add_row("digest", report.digest)
-    return table
-
-
-def _describe_conversions(layers: tuple[LayerConversions, ...]) -> str:
-    n_conversions, n_clipped = (
-        sum(getattr(layer, name) for layer in layers) for name in ("n_conversions", "n_clipped")
-    )
-    text = f"{n_clipped:,} of {n_conversions:,} conversions clipped ({n_clipped / max(1, n_conversions):.3%})"
-    worst = max(layers, key=lambda layer: layer.clipped_share)
-    return text + (f", most in {escape(worst.layer)} ({worst.clipped_share:.3%})" if n_clipped else "")
-
-
-def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
-    table = TextTable(
-        title="Layers, and how busy their clusters are on average and at most",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("layer", overflow="fold")
-    table.add_column("operation")
-    for heading in ("MMAC/image", "crossbars", "clusters", "firings", "busy", "at most"):
-        table.add_column(heading, justify="right")
-    for layer in layers:
-        table.add_row(
-            escape(layer.name), layer.op, f"{layer.macs / 1e6:,.1f}" if layer.macs else "-",
-            str(layer.n_crossbars) if layer.n_crossbars else "-", str(layer.n_clusters), f"{layer.n_firings:,}",
-            f"{layer.busy_share:.1%}", f"{layer.busiest_share:.1%}",
-        )  # fmt: skip
-    return table
-
-
-def _describe_stages(report: Report) -> str:
-    lines = ["[bold]Slowest stages[/bold]"]
-    for rank, stage in enumerate(report.stages, start=1):
-        what = escape(" and ".join(stage.layers))
-        lines.append(
-            f"{rank}. {what}, {stage.unit} of cluster {stage.cluster}: busy {stage.busy_per_image_ps / 1e6:,.1f} us "
-            f"per image, {stage.busy_share:.1%} of the makespan.\n"
-            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s.\n"
-            f"   {escape(_describe_idle(stage))}"
-        )
-    return "\n".join(lines)
-
-
-_IDLE = {
-    "input": "waiting for input",
-    "room": "waiting for room in the next buffer",
-    "resource": "waiting for another actor of its cluster",
-    "actor": "waiting for its own previous firing",
-    "none": "before it could begin",
-    "finished": "while the batch drains behind it",
-}
-
-
-def _describe_idle(stage: Stage) -> str:
-    waiting = stage.waiting
-    kind = f"Bound by {stage.bound} work; " if stage.busy_share > 0.5 else ""
-    if waiting.longest is None:
-        return f"{kind}never idle." if kind else "Never idle."
-    whom = {"input": " from ", "room": " at "}.get(waiting.longest, " of ")
-    end = f"{whom}{waiting.longest_for}" if waiting.longest_for else ""
-    idle = f"idle {1 - stage.busy_share:.1%} of the time, mostly {_IDLE[waiting.longest]}{end}."
-    return f"{kind}{idle}" if kind else idle[0].upper() + idle[1:]

@@ -63,6 +63,9 @@ STATIC_TABLES: dict[str, tuple[Column, ...]] = {
         Column("op", TEXT, "-", "conv, max_pool, avg_pool, add or relu"),
         Column("macs", "i8", "1/image", "multiply-accumulates, padding included"),
         Column("n_crossbars", "i4", "1", "crossbars that hold its weights"),
+        Column("output_height", "i4", "1", "height of the feature map that it makes", since=2),
+        Column("output_width", "i4", "1", "width of the feature map that it makes", since=2),
+        Column("output_channels", "i4", "1", "channels of the feature map that it makes", since=2),
     ),
     "actors": (
         Column("name", TEXT, "-", "layer and block"),
@@ -91,6 +94,10 @@ STATIC_TABLES: dict[str, tuple[Column, ...]] = {
         Column("level", TEXT, "-", "level of the interconnect"),
         Column("width", "i8", "bytes/cycle", "what it moves per cycle"),
         Column("latency_ps", "i8", "ps", "delay of a burst's head"),
+    ),
+    "routes": (
+        Column("channel", "u4", "row of channels", "a channel between two sites", since=2),
+        Column("port", "u4", "row of ports", "a port on its way, in the order travelled", since=2),
     ),
 }
 

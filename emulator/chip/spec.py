@@ -1,7 +1,8 @@
 """The chip as its file describes it: frozen, strict, every physical value named with its unit.
 
 Keys in a file read naturally (``mvm_latency: 130 ns``); the attributes behind them carry the unit that the emulator
-counts in (``mvm_latency_ps``). There are no defaults: a chip file states everything.
+counts in (``mvm_latency_ps``). There are no defaults: a chip file states everything, though it may leave out the
+sections that only reports read.
 """
 
 from math import prod
@@ -12,6 +13,7 @@ from pydantic import Field, field_validator
 from emulator.chip.ima import Count, DigitalIma, PcmIma
 from emulator.config_file import Spec
 from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes
+from traces.energy import AreaCosts, EnergyCosts, Published
 
 _PS_PER_S = 10**12
 
@@ -82,7 +84,11 @@ class Hbm(Spec):
 
 
 class Chip(Spec):
-    """A whole chip. ``topology`` is told apart by its ``kind``, so that others than trees can join."""
+    """A whole chip. ``topology`` is told apart by its ``kind``, so that others than trees can join.
+
+    ``energy``, ``area`` and ``published`` play no part in a run: reports read them. A chip may leave each of them out
+    as a whole.
+    """
 
     name: str
     source: str
@@ -90,6 +96,9 @@ class Chip(Spec):
     cluster: Cluster
     topology: TreeTopology
     hbm: Hbm
+    energy: EnergyCosts | None = None
+    area: AreaCosts | None = None
+    published: Published | None = None
 
     @field_validator("clock_hz")
     @classmethod

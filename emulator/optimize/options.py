@@ -12,21 +12,23 @@ from emulator.program.tiles import Share, Tiling
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to map a convolution.
+    """One way to map a convolution and the layers done by the cores behind it.
 
     Attributes:
-        n_crossbars: crossbars of all copies.
-        time_ps: time per image of the busiest IMA or, if longer, of the busiest adder.
-        lag_ps: time of one firing and the additions behind it, by which the layer delays the next one.
+        n_clusters: clusters of all copies, and those of the layers behind it if they have their own.
+        time_ps: time per image of the busiest IMA or, if longer, of the busiest cores.
+        lag_ps: time of one firing and what the cores do with its result, by which the layer delays the next one.
+        own: for each layer behind it how many clusters of its own it gets; empty if they are guests on its clusters.
     """
 
     layer: str
     copies: int
     tile_width: int
     pixels_per_mvm: int
-    n_crossbars: int
+    n_clusters: int
     time_ps: int
     lag_ps: int
+    own: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,16 @@ class Menu:
     Attributes:
         max_tile_width: widest tile, in groups of pixels made at once.
         max_pixels: most pixels that a crossbar makes at once.
-        max_crossbars: most crossbars for one layer.
+        max_clusters: most clusters for one layer.
         is_even: only numbers of copies that get equally many tiles each; strips of successive layers then meet.
+        may_own: whether layers done by the cores may have clusters of their own.
     """
 
     max_tile_width: int
     max_pixels: int
-    max_crossbars: int
+    max_clusters: int
     is_even: bool
+    may_own: bool
 
 
 class LayerModel:
@@ -69,18 +73,24 @@ class LayerModel:
         n_columns = n_pixels * c_out
         return len(balanced_spans(n_rows, self._ima.rows)), len(balanced_spans(n_columns, self._ima.weight_columns))
 
-    def n_jobs(self, n_pixels: int) -> int:
-        """MVMs per image and block."""
-        return self.output.height * -(-self.output.width // n_pixels)
+    def block_shape(self, n_pixels: int) -> tuple[int, int]:
+        """Rows and columns of the largest block."""
+        (n_rows, n_columns), (c_out, kernel_h, _, c_in) = self.blocks(n_pixels), self._shape
+        rows = kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in
+        return -(-rows // n_rows), -(-n_pixels * c_out // n_columns)
 
     def job_ps(self, n_pixels: int) -> int:
-        """Shortest time between two MVMs of a block."""
-        c_out, kernel_h, _, c_in = self._shape
-        n_rows = min(self._ima.rows, kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in)
-        return self._ima.job_interval_ps(n_rows, min(self._ima.weight_columns, n_pixels * c_out), self._cycle_ps)
+        """Time between two MVMs of the slowest block."""
+        return self._ima.job_interval_ps(*self.block_shape(n_pixels), self._cycle_ps)
+
+    def core_ps(self, n_pixels: int) -> int:
+        """Core time per image of adding all partial sums and requantising them, in all clusters together."""
+        n_elements = self.output.height * self.output.width * self.output.channels
+        n_rows, _ = self.blocks(n_pixels)
+        return self._timing.core_cycles(self._timing.reduce_work(n_elements, n_rows, is_root=True)) * self._cycle_ps
 
     def options(self, menu: Menu) -> list[Option]:
-        """Return the choices of which none is worse than another in every respect."""
+        """Return the choices for the convolution alone, those that are worse than others among them."""
         found: list[Option] = []
         for n_pixels in range(1, self.most_pixels(menu.max_pixels) + 1):
             n_blocks = self.blocks(n_pixels)[0] * self.blocks(n_pixels)[1]
@@ -88,16 +98,14 @@ class LayerModel:
                 tiling = Tiling(self.output.width, min(n_pixels * groups, self.output.width))
                 if tiling.tile_width % n_pixels:
                     continue
-                useful = _useful_copies(tiling.n_tiles, menu.max_crossbars // n_blocks)
+                useful = _useful_copies(tiling.n_tiles, menu.max_clusters // n_blocks)
                 evenly = [n for n in useful if tiling.n_tiles % n == 0] if menu.is_even else useful
                 found += [self._cost(tiling, copies, n_pixels) for copies in evenly]
-        return _undominated(found)
+        return found
 
     def _cost(self, tiling: Tiling, copies: int, n_pixels: int) -> Option:
         n_rows, n_columns = self.blocks(n_pixels)
-        c_out, kernel_h, _, c_in = self._shape
-        rows = -(-kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in // n_rows)
-        columns = -(-n_pixels * c_out // n_columns)
+        rows, columns = self.block_shape(n_pixels)
         jobs = [self.output.height * -(-width // n_pixels) for width in tiling.widths(Share(0, copies))]
         firings_ps = [self._timing.mvm_ps(n, rows, columns) for n in jobs]
         fan_in = -(-n_rows // max(1, n_rows // 2))
@@ -108,7 +116,7 @@ class LayerModel:
             copies=copies,
             tile_width=tiling.tile_width,
             pixels_per_mvm=n_pixels,
-            n_crossbars=copies * n_rows * n_columns,
+            n_clusters=copies * n_rows * n_columns,
             time_ps=max(sum(firings_ps), adding_ps * len(jobs)),
             lag_ps=max(firings_ps) + adding_ps,
         )
@@ -118,13 +126,3 @@ def _useful_copies(n_tiles: int, limit: int) -> list[int]:
     """Numbers of copies that shorten the longest share: the least number for each length of it."""
     lengths = {-(-n_tiles // copies) for copies in range(1, min(n_tiles, max(1, limit)) + 1)}
     return sorted({-(-n_tiles // length) for length in lengths})
-
-
-def _undominated(options: list[Option]) -> list[Option]:
-    """Keep the options that no other one beats or equals in crossbars, time and lag."""
-    ordered = sorted(options, key=lambda o: (o.n_crossbars, o.time_ps, o.lag_ps, o.pixels_per_mvm, o.tile_width))
-    kept: list[Option] = []
-    for option in ordered:
-        if not any(other.time_ps <= option.time_ps and other.lag_ps <= option.lag_ps for other in kept):
-            kept.append(option)
-    return kept

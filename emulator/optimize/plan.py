@@ -12,8 +12,9 @@ from emulator.optimize.search import Found, OnCandidate, optimize
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A mapping and, where it was searched for, how the search went."""
+    """A mapping, the policy that asked for it and, where it was searched for, how the search went."""
 
+    policy: Policy
     mapping: Mapping
     found: Found | None
 
@@ -36,6 +37,6 @@ def plan_mapping(
         InfeasibleError: the network does not fit; carries the report.
     """
     if isinstance(policy, ManualPolicy):
-        return Plan(map_network(network, chip, policy), None)
+        return Plan(policy, map_network(network, chip, policy), None)
     found = optimize(network, chip, policy, n_images=n_images, seed=seed, on_candidate=on_candidate)
-    return Plan(map_network(network, chip, found.policy), found)
+    return Plan(policy, map_network(network, chip, found.policy), found)

@@ -7,6 +7,7 @@ Optuna's tree-structured Parzen estimator, every candidate being timed with the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from emulator.optimize.assign import assign
 from emulator.optimize.bound import Bound, relaxed_bound
 from emulator.optimize.compose import Style, compose_policy
 from emulator.optimize.evaluate import Figures, evaluate
-from emulator.optimize.options import LayerModel, Menu
+from emulator.optimize.groups import make_groups
+from emulator.optimize.options import Menu, Option
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -30,8 +32,7 @@ OnCandidate = Callable[[int, int, "Found | None"], None]
 
 _START = {
     "tile_groups": 1, "pixels": 0, "lag_weight": 1.0, "reserve": 0, "fan_in": 4, "core_share": 0.5,
-    "home": "consumer_l1", "guests": True, "placement": "interleaved", "input_tile": 1,
-    "even": False,
+    "home": "consumer_l1", "own": False, "placement": "interleaved", "input_tile": 1, "even": False,
 }  # fmt: skip
 
 
@@ -89,8 +90,8 @@ class _Search:
     ) -> None:
         self._network, self._chip, self._policy = network, chip, policy
         self._n_clusters, self._n_images, self._bound = n_clusters, n_images, bound
-        self._models = [LayerModel(layer, network, chip) for layer in network.layers if layer.weights is not None]
-        self._widths = sorted({model.output.width for model in self._models if model.output.width > 1}, reverse=True)
+        self._groups = make_groups(network, chip)
+        self._widths = sorted({group.model.output.width for group in self._groups} - {1}, reverse=True)
         self._timed: dict[str, float] = {}
         self.best: Found | None = None
         self.best_cost = float("inf")
@@ -146,28 +147,32 @@ class _Search:
             core_share=trial.suggest_categorical("core_share", [0.25, 0.5, 0.8]),
             residual=residual,
             spare_clusters=int(n_spare or 0),
-            guests=trial.suggest_categorical("guests", [True, False]),
             sharing={
                 width: trial.suggest_categorical(f"sharing of width {width}", ["turns", "strips"])
                 for width in self._widths
             },
             placement=trial.suggest_categorical("placement", ["contiguous", "aligned", "interleaved"]),
+            input_tile=trial.suggest_categorical("input_tile", [1, 2, 4]),
         )
         pixels = trial.suggest_categorical("pixels", sorted({1, 2, 3, 4, self._policy.pixels_per_mvm}))
         menu = Menu(
             max_tile_width=trial.suggest_categorical("tile_groups", [1, 2, 4]),
             max_pixels=min(pixels, self._policy.pixels_per_mvm),
-            max_crossbars=self._n_clusters,
+            max_clusters=self._n_clusters,
             is_even=trial.suggest_categorical("even", [True, False]),
+            may_own=trial.suggest_categorical("own", [True, False]),
         )
         reserve = trial.suggest_categorical("reserve", [0, 4, 8, 16, 32])
         budget = max(self._bound.least_clusters, self._n_clusters - style.spare_clusters - reserve)
         lag_weight = trial.suggest_categorical("lag_weight", [0.1, 0.3, 1.0, 3.0])
-        options = assign([model.options(menu) for model in self._models], budget, self._weight(), lag_weight)
+        options = self._assign(menu, budget, lag_weight)
         if options is None:
-            raise MappingError(f"{budget} crossbars do not hold one copy of every layer")
-        input_tile = trial.suggest_categorical("input_tile", [1, 2, 4])
-        return compose_policy(self._network, self._chip, options, style, input_tile)
+            raise MappingError(f"{budget} clusters do not hold one copy of every layer")
+        return compose_policy(self._network, self._groups, options, style)
+
+    @cache  # noqa: B019 (a search lives as long as its results are of use)
+    def _assign(self, menu: Menu, n_clusters: int, lag_weight: float) -> list[Option] | None:
+        return assign([group.options(menu) for group in self._groups], n_clusters, self._weight(), lag_weight)
 
     def _weight(self) -> int:
         return self._n_images if self._policy.objective == "throughput" else 1

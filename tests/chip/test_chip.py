@@ -62,7 +62,18 @@ def test_a_chip_survives_the_way_to_another_rank(name: str) -> None:
 
 def test_every_value_of_the_published_chip_names_its_source() -> None:
     lines = (CHIPS / "bruschi2023.yaml").read_text().splitlines()
-    tags = ("[T1]", "[text]", "[code]", "[HERMES]", "[Garofalo]", "[assumed]")
+    tags = (
+        "[T1]",
+        "[text]",
+        "[code]",
+        "[HERMES]",
+        "[Garofalo]",
+        "[assumed]",
+        "[Vega]",
+        "[PULP-NN]",
+        "[HBM2]",
+        "[Horowitz]",
+    )
     for number, line in enumerate(lines):
         key, _, value = line.partition(":")
         is_value = value.split("#")[0].strip() and not key.strip().startswith(("#", "-", "name", "source", "kind"))
@@ -140,3 +151,36 @@ def test_missing_malformed_and_doubled_files_are_refused(tmp_path: Path) -> None
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read as text"):
         load_chip(path)
+
+
+def test_the_published_chip_costs_what_its_sources_say() -> None:
+    chip = load_chip(CHIPS / "bruschi2023.yaml")
+    assert chip.energy is not None
+    assert chip.area is not None
+    mvm, ima = chip.energy.mvm, chip.cluster.ima
+    whole_pj = mvm.fixed_pj + ima.rows * mvm.per_row_pj + ima.columns * mvm.per_column_pj
+    whole_pj += ima.rows * ima.columns * mvm.per_cell_pj
+    n_operations = 2 * ima.rows * ima.columns
+    assert n_operations / whole_pj == pytest.approx(10.5, rel=0.01)  # HERMES core, TOPS/W
+    assert n_operations / 130e-9 / 1e12 / chip.area.ima_mm2 == pytest.approx(1.59, rel=0.01)  # and TOPS/mm2
+    with_cluster_pj = whole_pj + (ima.rows + ima.columns) * chip.energy.stream_byte_pj
+    assert n_operations / with_cluster_pj == pytest.approx(6.39, rel=0.01)  # Garofalo et al., TOPS/W
+    assert 2 * 1.94 / chip.energy.core_cycle_pj == pytest.approx(0.615, rel=0.01)  # Vega, TOPS/W
+    assert chip.energy.hbm_byte_pj == pytest.approx(8 * 3.92, rel=0.01)  # HBM2
+
+
+def test_sections_for_reports_may_be_absent_but_not_incomplete(tmp_path: Path, chip_text: dict[str, Any]) -> None:
+    del chip_text["energy"]["mvm"]["per_row"], chip_text["energy"]["l1"], chip_text["area"]
+    chip_text["energy"]["core_cycles"] = "6.3 pJ"
+    chip_text["energy"]["hbm"] = "31 pJ"
+    assert set(refusal(tmp_path, chip_text).splitlines()) == {
+        "energy.mvm.per_row: this key is missing",
+        "energy.l1: this key is missing",
+        "energy.core_cycles: unknown key; did you mean 'core_cycle'?",
+        "energy.hbm: expected an energy per byte such as '15.6 pJ/B', got '31 pJ' (known units: pJ/B, fJ/B)",
+    }
+    del chip_text["energy"]
+    path = tmp_path / "plain.yaml"
+    path.write_text(yaml.safe_dump(chip_text))
+    chip = load_chip(path)
+    assert (chip.energy, chip.area, chip.published) == (None, None, None)

@@ -112,9 +112,9 @@ def test_one_plane_alone_gives_its_part_of_the_records(
 
 
 def test_a_quantised_and_a_float_onnx_file_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from emulator.network.zoo import RESNET8, build_resnet, save_model
+    from emulator.network.zoo import build_network, save_model
 
-    save_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), tmp_path / "float.onnx")
+    save_model(build_network("resnet8", 32, 32, n_classes=10, seed=1), tmp_path / "float.onnx")
     digests = []
     for model in (run / "model.onnx", tmp_path / "float.onnx"):
         config = tiny(tmp_path, network={"kind": "onnx", "model": str(model)})

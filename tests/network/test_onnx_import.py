@@ -12,12 +12,12 @@ from emulator.errors import NetworkError
 from emulator.network.epilogue import conv_epilogue
 from emulator.network.graph import Op, Window
 from emulator.network.onnx_import import import_onnx, is_quantized
-from emulator.network.zoo import RESNET8, build_resnet, save_model
+from emulator.network.zoo import build_network, save_model
 
 
 @pytest.fixture
 def resnet8(quantize_model: Callable[..., Path], random_images: Callable[..., Any]) -> Path:
-    return quantize_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), random_images(2, 32, 32))
+    return quantize_model(build_network("resnet8", 32, 32, n_classes=10, seed=1), random_images(2, 32, 32))
 
 
 def edited(path: Path, change: Callable[[onnx.GraphProto], object]) -> Path:
@@ -145,7 +145,7 @@ def test_a_model_in_another_form_is_refused(
 
 
 def test_float_model_is_refused_and_told_apart(tmp_path: Path, resnet8: Path) -> None:
-    save_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), tmp_path / "plain.onnx")
+    save_model(build_network("resnet8", 32, 32, n_classes=10, seed=1), tmp_path / "plain.onnx")
     assert not is_quantized(tmp_path / "plain.onnx")
     assert is_quantized(resnet8)
     with pytest.raises(NetworkError, match=r"plain\.onnx: the model is not quantised"):

@@ -7,12 +7,12 @@ import pytest
 
 from emulator.errors import NetworkError
 from emulator.network.quantize import quantize_onnx
-from emulator.network.zoo import RESNET8, build_resnet, save_model
+from emulator.network.zoo import build_network, save_model
 
 
 @pytest.fixture
 def float_model(tmp_path: Path) -> Path:
-    save_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=5), tmp_path / "model.onnx")
+    save_model(build_network("resnet8", 32, 32, n_classes=10, seed=5), tmp_path / "model.onnx")
     return tmp_path / "model.onnx"
 
 

@@ -15,7 +15,7 @@ from emulator.network.ort import run_onnxruntime
 from emulator.network.preprocess import Preprocessing, quantize_input
 from emulator.network.quantize import quantize_onnx
 from emulator.network.reference import run_reference
-from emulator.network.zoo import RESNET8, build_resnet, resnet18, save_model
+from emulator.network.zoo import build_network, save_model
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "configs" / "images"
 
@@ -42,7 +42,7 @@ def test_residual_network(
     *, activation: str, per_channel: bool, quantize_model: Callable[..., Path], random_images: Callable[..., Any]
 ) -> None:
     images = random_images(6, 32, 32)
-    model = build_resnet(RESNET8, 32, 32, n_classes=10, seed=1)
+    model = build_network("resnet8", 32, 32, n_classes=10, seed=1)
     assert_equals_onnxruntime(quantize_model(model, images, activation, per_channel=per_channel), images)
 
 
@@ -50,7 +50,7 @@ def test_residual_network_with_symmetric_activations_keeps_its_relus(
     quantize_model: Callable[..., Path], random_images: Callable[..., Any]
 ) -> None:
     images = random_images(4, 32, 32)
-    model = build_resnet(RESNET8, 32, 32, n_classes=10, seed=2)
+    model = build_network("resnet8", 32, 32, n_classes=10, seed=2)
     path = quantize_model(model, images, "QInt8", symmetric=True)
     assert any(layer.op is Op.RELU for layer in import_onnx(path).layers)
     assert_equals_onnxruntime(path, images)
@@ -94,7 +94,7 @@ def test_matmul_with_bias_reshape_and_automatic_padding(
 
 def test_resnet18_on_a_photograph(tmp_path: Path) -> None:
     image = load_images(PHOTOGRAPHS)[:2, 96:160, 96:160]
-    save_model(resnet18(64, 64), tmp_path / "float.onnx")
+    save_model(build_network("resnet18", 64, 64, n_classes=1000, seed=0), tmp_path / "float.onnx")
     quantize_onnx(tmp_path / "float.onnx", image, tmp_path / "quantized.onnx")
     assert_equals_onnxruntime(tmp_path / "quantized.onnx", image)
 
@@ -102,7 +102,7 @@ def test_resnet18_on_a_photograph(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_resnet18_on_all_photographs_at_full_size(tmp_path: Path) -> None:
     images = load_images(PHOTOGRAPHS)
-    save_model(resnet18(256, 256), tmp_path / "float.onnx")
+    save_model(build_network("resnet18", 256, 256, n_classes=1000, seed=0), tmp_path / "float.onnx")
     quantize_onnx(tmp_path / "float.onnx", images, tmp_path / "quantized.onnx")
     assert_equals_onnxruntime(tmp_path / "quantized.onnx", images)
     classes = reference_outputs(tmp_path / "quantized.onnx", images).argmax(axis=1)
@@ -112,7 +112,7 @@ def test_resnet18_on_all_photographs_at_full_size(tmp_path: Path) -> None:
 def test_normalised_images_reach_both_sides_alike(tmp_path: Path, random_images: Callable[..., Any]) -> None:
     images = random_images(3, 32, 32)
     chosen = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-    save_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), tmp_path / "float.onnx")
+    save_model(build_network("resnet8", 32, 32, n_classes=10, seed=1), tmp_path / "float.onnx")
     quantize_onnx(tmp_path / "float.onnx", images, tmp_path / "quantized.onnx", chosen)
     got = reference_outputs(tmp_path / "quantized.onnx", images, chosen)
     np.testing.assert_array_equal(got, run_onnxruntime(tmp_path / "quantized.onnx", images, chosen))
@@ -122,7 +122,7 @@ def test_every_feature_map_has_the_shape_and_type_of_the_graph(
     quantize_model: Callable[..., Path], random_images: Callable[..., Any]
 ) -> None:
     images = random_images(1, 32, 32)
-    network = import_onnx(quantize_model(build_resnet(RESNET8, 32, 32, n_classes=10, seed=1), images))
+    network = import_onnx(quantize_model(build_network("resnet8", 32, 32, n_classes=10, seed=1), images))
     maps = run_reference(network, quantize_input(network, images)[0])
     assert set(maps) == set(network.feature_maps)
     for name, values in maps.items():

@@ -70,7 +70,15 @@ def header(plane: str = "both") -> Header:
     }
     return Header(
         tables={
-            "layers": {"name": ["conv", "add"], "op": ["conv", "add"], "macs": [5_000_000, 0], "n_crossbars": [1, 0]},
+            "layers": {
+                "name": ["conv", "add"],
+                "op": ["conv", "add"],
+                "macs": [5_000_000, 0],
+                "n_crossbars": [1, 0],
+                "output_height": [4, 4],
+                "output_width": [4, 4],
+                "output_channels": [8, 8],
+            },
             "actors": columns,
             "channels": {
                 "producer": [0, 1, 2, 3],
@@ -80,6 +88,7 @@ def header(plane: str = "both") -> Header:
                 "capacity": [2] * 4,
             },
             "ports": {"name": ["up", "down"], "level": ["L1", "L1"], "width": [64, 64], "latency_ps": [4000, 4000]},
+            "routes": {"channel": [2, 2], "port": [0, 1]},
         },
         attributes=attributes,
     )

@@ -12,6 +12,7 @@ from PIL import Image
 from support.traces import ROWS, US, header, write_trace
 
 from traces.analysis.bottleneck import slowest_stages
+from traces.analysis.records import order_records
 from traces.analysis.throughput import measure_throughput
 from traces.analysis.utilization import actor_busy_ps, measure_clusters, measure_layers
 from traces.analysis.waiting import measure_waiting
@@ -19,6 +20,7 @@ from traces.errors import TraceError
 from traces.plots.timeline import busy_shares, draw_timeline
 from traces.reader import Trace
 from traces.report import make_report
+from traces.report_text import report_to_text
 from traces.schema import Header, Resource
 
 CONTRACT = {
@@ -56,8 +58,8 @@ def test_throughput_and_latency(trace: Trace) -> None:
 
 
 def test_busy_times_are_exact(trace: Trace) -> None:
-    assert actor_busy_ps(trace).tolist() == [0, 20 * US, 8 * US, 4 * US, 2 * US]
-    clusters = measure_clusters(trace)
+    assert actor_busy_ps(order_records(trace)).tolist() == [0, 20 * US, 8 * US, 4 * US, 2 * US]
+    clusters = measure_clusters(trace, order_records(trace))
     assert clusters.cluster.tolist() == [0, 1]
     assert clusters.ima_ps.tolist() == [20 * US, 0]
     assert clusters.cores_ps.tolist() == [8 * US, 4 * US]
@@ -65,14 +67,14 @@ def test_busy_times_are_exact(trace: Trace) -> None:
 
 
 def test_layers_take_the_mean_and_the_most_of_their_clusters(trace: Trace) -> None:
-    conv, add = measure_layers(trace, 28 * US)
+    conv, add = measure_layers(trace, order_records(trace), 28 * US)
     assert (conv.n_clusters, conv.n_firings, conv.macs) == (1, 4, 5_000_000)
     assert conv.busy_share == pytest.approx(24 / 28)
     assert add.busiest_share == pytest.approx(4 / 28)
 
 
 def test_the_slowest_stage_is_named_with_its_work_and_its_cap(trace: Trace) -> None:
-    first, second = slowest_stages(trace, measure_throughput(trace))[:2]
+    first, second = slowest_stages(trace, order_records(trace), measure_throughput(trace))[:2]
     assert (first.cluster, first.unit, first.layers) == (0, "IMA", ("conv",))
     assert first.cap_images_per_second == pytest.approx(1e5)
     assert "76 matrix-vector products per image" in first.why
@@ -81,7 +83,7 @@ def test_the_slowest_stage_is_named_with_its_work_and_its_cap(trace: Trace) -> N
 
 
 def test_idle_times_of_a_stage_have_causes_and_add_up_to_the_makespan(trace: Trace) -> None:
-    first, second = slowest_stages(trace, measure_throughput(trace))[:2]
+    first, second = slowest_stages(trace, order_records(trace), measure_throughput(trace))[:2]
     assert (first.waiting.finished_ps, first.waiting.longest, first.waiting.longest_for) == (8 * US, "finished", None)
     # The addition starts at 15 and at 25 us, after 15 and 8 us without input; it ends at 27 us.
     assert (second.waiting.input_ps, second.waiting.finished_ps) == (23 * US, US)
@@ -96,12 +98,12 @@ def test_a_wait_for_room_names_the_consumer(trace_of: Callable[..., Trace]) -> N
     rows = [list(row) for row in ROWS["firings"]]
     rows[5][3:] = [23 * US, 24 * US, 3, 2]  # the second reduction is held up by the buffer of the addition
     trace = trace_of(lambda _header: None, firings=[tuple(row) for row in rows])
-    held = measure_waiting(trace, measure_throughput(trace), np.array([2]))
+    held = measure_waiting(trace, order_records(trace), measure_throughput(trace), np.array([2]))
     assert (held.input_ps, held.room_ps, held.finished_ps) == (10 * US, 9 * US, 4 * US)
     rows[4][3:] = [0, 14 * US, 0, -1]
     trace.path.unlink()
     trace = trace_of(lambda _header: None, firings=[tuple(row) for row in rows])
-    held = measure_waiting(trace, measure_throughput(trace), np.array([2]))
+    held = measure_waiting(trace, order_records(trace), measure_throughput(trace), np.array([2]))
     assert (held.longest, held.longest_for) == ("room", "add")
 
 
@@ -110,19 +112,20 @@ def test_layers_that_share_a_cluster_count_their_own_firings(trace_of: Callable[
         changed.tables["actors"]["site"] = [4, 0, 0, 0, 4]
 
     trace = trace_of(share)
-    conv, add = measure_layers(trace, 28 * US)
+    conv, add = measure_layers(trace, order_records(trace), 28 * US)
     assert (conv.n_clusters, conv.busy_ps) == (1, 24 * US)
     assert (add.n_clusters, add.busy_ps, add.busy_share) == (1, 4 * US, 4 / 28)
-    assert measure_clusters(trace).busy_ps.tolist() == [26 * US]  # 0 to 24 and 25 to 27 us
+    assert measure_clusters(trace, order_records(trace)).busy_ps.tolist() == [26 * US]  # 0 to 24 and 25 to 27 us
     assert make_report(trace).to_json()["clusters_used"] == 1
 
 
 def test_a_layer_without_actors_is_idle(trace_of: Callable[..., Trace]) -> None:
     def add_layer(changed: Header) -> None:
-        for values, value in zip(changed.tables["layers"].values(), ("flat", "relu", 0, 0), strict=True):
+        for values, value in zip(changed.tables["layers"].values(), ("flat", "relu", 0, 0, 4, 4, 8), strict=True):
             values.append(value)
 
-    flat = measure_layers(trace_of(add_layer), 28 * US)[2]
+    trace = trace_of(add_layer)
+    flat = measure_layers(trace, order_records(trace), 28 * US)[2]
     assert (flat.name, flat.n_clusters, flat.busy_ps, flat.busy_share, flat.busiest_share) == ("flat", 0, 0, 0.0, 0.0)
 
 
@@ -134,7 +137,8 @@ def test_busy_times_stay_exact_on_many_clusters_over_long_times(trace_of: Callab
         changed.tables["actors"]["site"] = [n_clusters, 0, 0, n_clusters - 1, n_clusters]
 
     slow = [(a, i, p, start * factor, end * factor, c, h) for a, i, p, start, end, c, h in ROWS["firings"]]
-    assert measure_clusters(trace_of(spread, firings=slow)).busy_ps.tolist() == [24 * US * factor, 4 * US * factor]
+    trace = trace_of(spread, firings=slow)
+    assert measure_clusters(trace, order_records(trace)).busy_ps.tolist() == [24 * US * factor, 4 * US * factor]
 
 
 @settings(max_examples=50, deadline=None)
@@ -151,7 +155,7 @@ def test_busy_times_equal_a_count_of_covered_instants(
         for i, ((begin, length), actor) in enumerate(zip(intervals, actors, strict=False))
     ]
     with Trace(write_trace(tmp_path_factory.mktemp("any"), [{**ROWS, "firings": firings}])) as trace:
-        busy_ps = measure_clusters(trace).busy_ps
+        busy_ps = measure_clusters(trace, order_records(trace)).busy_ps
     for cluster, members in enumerate(({1, 2}, {3})):
         instants = {t for actor, _, _, begin, end, _, _ in firings if actor in members for t in range(begin, end)}
         assert busy_ps[cluster] == len(instants)
@@ -169,7 +173,7 @@ def test_names_are_printed_as_they_are(trace_of: Callable[..., Trace], tmp_path:
         changed.tables["layers"]["name"] = ["/block[bold]/conv$_", "a[/b]" * 30]
 
     trace = trace_of(rename)
-    text = make_report(trace).to_text()
+    text = report_to_text(make_report(trace))
     assert "net[/x] $on$ _{chip" in text
     assert "/block[bold]/conv$_" in text
     assert "…" not in text
@@ -186,7 +190,7 @@ def test_one_image_has_no_steady_state(trace_of: Callable[..., Trace], tmp_path:
     figures = make_report(trace).to_json()
     assert figures["images_per_second_steady"] is None
     assert figures["makespan_s"] == figures["first_image_latency_s"] == 18e-6
-    assert "steady" not in make_report(trace).to_text()
+    assert "steady" not in report_to_text(make_report(trace))
     draw_timeline(trace, tmp_path / "timeline.png")
 
 
@@ -209,7 +213,7 @@ def test_the_report_has_the_promised_keys_and_sensible_text(trace: Trace) -> Non
     first, second = figures["clusters"]
     assert (first["cluster"], first["layer"], first["busy_share"]) == (0, "conv", 24 / 28)
     assert (second["ima_share"], second["cores_share"]) == (0.0, 4 / 28)
-    text = report.to_text()
+    text = report_to_text(report)
     assert "71,428.6 images/s over the batch, 100,000.0 in steady state" in text
     assert "caps the chip at 100,000 images/s" in text
     assert "Bound by analog work; idle 28.6% of the time, mostly while the batch drains behind it." in text
@@ -223,14 +227,14 @@ def test_a_run_of_one_plane_reports_what_it_has(tmp_path: Path) -> None:
         figures = make_report(trace).to_json()
         assert figures["images_per_second"] is None
         assert figures["top_classes"] == [1, 0]
-        assert "The timing plane did not run, so there are no times." in make_report(trace).to_text()
+        assert "The timing plane did not run, so there are no times." in report_to_text(make_report(trace))
         with pytest.raises(TraceError, match="no timing plane"):
             draw_timeline(trace, tmp_path / "timeline.png")
     (tmp_path / "t").mkdir()
     timing_only = {**ROWS, "outputs": [], "checksums": []}
     with Trace(write_trace(tmp_path / "t", [timing_only], plane="timing")) as trace:
         assert make_report(trace).to_json()["top_classes"] == []
-        assert "The value plane did not run, so there are no outputs." in make_report(trace).to_text()
+        assert "The value plane did not run, so there are no outputs." in report_to_text(make_report(trace))
         with pytest.raises(TraceError, match="no value plane"):
             trace.outputs()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traces.analysis.records import Records
 from traces.analysis.throughput import PS_PER_S, Throughput
 from traces.analysis.utilization import actor_busy_ps
 from traces.analysis.waiting import Waiting, measure_waiting
@@ -45,11 +46,11 @@ class Stage:
     waiting: Waiting
 
 
-def slowest_stages(trace: Trace, throughput: Throughput, n_stages: int = 3) -> tuple[Stage, ...]:
+def slowest_stages(trace: Trace, records: Records, throughput: Throughput, n_stages: int = 3) -> tuple[Stage, ...]:
     """Return the units that are busy longest per image, slowest first, one per layer."""
     actors = trace["actors"]
     site, resource, layer = (actors[name].astype(np.int64) for name in ("site", "resource", "layer"))
-    names, busy_ps = trace["layers"]["name"], actor_busy_ps(trace)
+    names, busy_ps = trace["layers"]["name"], actor_busy_ps(records)
     used = np.flatnonzero(resource != Resource.NONE)
     units, unit_of = np.unique(np.stack([site[used], resource[used]], axis=1), axis=0, return_inverse=True)
     total = np.zeros(len(units), np.int64)
@@ -61,12 +62,17 @@ def slowest_stages(trace: Trace, throughput: Throughput, n_stages: int = 3) -> t
         if len(stages) == n_stages or total[i] == 0:
             break
         if all(layers != stage.layers for stage in stages):
-            stages.append(_describe(trace, throughput, members, layers, int(total[i])))
+            stages.append(_describe(trace, records, throughput, members, layers, int(total[i])))
     return tuple(stages)
 
 
 def _describe(
-    trace: Trace, throughput: Throughput, members: NDArray[np.int64], layers: tuple[str, ...], busy_ps: int
+    trace: Trace,
+    records: Records,
+    throughput: Throughput,
+    members: NDArray[np.int64],
+    layers: tuple[str, ...],
+    busy_ps: int,
 ) -> Stage:
     actors, n_images = trace["actors"], int(trace.attribute("n_images"))
     kinds = dict.fromkeys(ActorKind(int(kind)) for kind in actors["kind"][members])
@@ -87,5 +93,5 @@ def _describe(
         cap_images_per_second=n_images * PS_PER_S / busy_ps,
         busy_share=busy_ps / throughput.makespan_ps,
         why=why,
-        waiting=measure_waiting(trace, throughput, members),
+        waiting=measure_waiting(trace, records, throughput, members),
     )

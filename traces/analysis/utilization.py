@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from traces.analysis.intervals import union_ps
+from traces.analysis.records import Records
 from traces.reader import Trace
 from traces.schema import ActorKind, Resource
 
@@ -52,22 +54,34 @@ class LayerUse:
     busiest_share: float
 
 
-def actor_busy_ps(trace: Trace) -> NDArray[np.int64]:
+def actor_busy_ps(records: Records) -> NDArray[np.int64]:
     """Return the summed duration of every actor's firings."""
-    busy = np.zeros(len(trace["actors"]), np.int64)
-    for actor, start_ps, end_ps in trace["firings"].chunks("actor", "start_ps", "end_ps"):
-        np.add.at(busy, actor, end_ps - start_ps)
+    firings = records.firings
+    n_actors = len(firings.starts) - 1
+    return np.array(
+        [(firings.rows(i, "end_ps") - firings.rows(i, "start_ps")).sum() for i in range(n_actors)], np.int64
+    )
+
+
+def unit_busy_ps(trace: Trace, records: Records) -> dict[tuple[int, int], int]:
+    """Return the busy time of every unit: by cluster and ``Resource``."""
+    busy: dict[tuple[int, int], int] = {}
+    actors = trace["actors"]
+    rows = zip(actors["site"].tolist(), actors["resource"].tolist(), actor_busy_ps(records).tolist(), strict=True)
+    for site, resource, busy_ps in rows:
+        if resource != Resource.NONE:
+            busy[site, resource] = busy.get((site, resource), 0) + busy_ps
     return busy
 
 
-def measure_clusters(trace: Trace) -> ClusterUse:
+def measure_clusters(trace: Trace, records: Records) -> ClusterUse:
     """Work out how long every used cluster was busy."""
     actors = trace["actors"]
     site, layer, resource = (actors[name].astype(np.int64) for name in ("site", "layer", "resource"))
     n_clusters = int(trace.attribute("n_clusters"))
     clusters = np.unique(site[site < n_clusters])
     row_of_actor = np.where(site < n_clusters, np.searchsorted(clusters, site), -1)
-    busy_of_actor = actor_busy_ps(trace)
+    busy_of_actor = actor_busy_ps(records)
     per_unit = {}
     for unit in (Resource.IMA, Resource.CORES):
         uses = (resource == unit) & (row_of_actor >= 0)
@@ -81,11 +95,11 @@ def measure_clusters(trace: Trace) -> ClusterUse:
         layer=first_layer,
         ima_ps=per_unit[Resource.IMA],
         cores_ps=per_unit[Resource.CORES],
-        busy_ps=_covered_ps(trace, row_of_actor, len(clusters)),
+        busy_ps=_covered_ps(records, row_of_actor, len(clusters)),
     )
 
 
-def measure_layers(trace: Trace, makespan_ps: int) -> tuple[LayerUse, ...]:
+def measure_layers(trace: Trace, records: Records, makespan_ps: int) -> tuple[LayerUse, ...]:
     """Sum busy times up by layer, in network order."""
     layers, actors = trace["layers"], trace["actors"]
     site, layer = actors["site"].astype(np.int64), actors["layer"].astype(np.int64)
@@ -93,7 +107,7 @@ def measure_layers(trace: Trace, makespan_ps: int) -> tuple[LayerUse, ...]:
     places, place_of_placed = np.unique(np.stack([layer[placed], site[placed]], axis=1), axis=0, return_inverse=True)
     place_of_actor = np.full(len(actors), -1)
     place_of_actor[placed] = place_of_placed.ravel()
-    busy_ps = _covered_ps(trace, place_of_actor, len(places))
+    busy_ps = _covered_ps(records, place_of_actor, len(places))
     n_firings = np.zeros(len(layers), np.int64)
     working = (layer >= 0) & ~np.isin(actors["kind"], (ActorKind.INPUT, ActorKind.OUTPUT))
     np.add.at(n_firings, layer[working], actors["n_firings"][working])
@@ -118,21 +132,11 @@ def measure_layers(trace: Trace, makespan_ps: int) -> tuple[LayerUse, ...]:
     return tuple(uses)
 
 
-def _covered_ps(trace: Trace, group_of_actor: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
+def _covered_ps(records: Records, group_of_actor: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
     """Return, per group of actors, the length of the union of their firings; group -1 is left out."""
-    firings = trace["firings"]
-    group = group_of_actor[firings["actor"]]
-    start_ps, end_ps = firings["start_ps"], firings["end_ps"]
-    order = np.lexsort((start_ps, group))
-    start_ps, end_ps = start_ps[order], end_ps[order]
-    bounds = np.searchsorted(group[order], np.arange(n_groups + 1))
-    return np.array([_union_ps(start_ps[a:b], end_ps[a:b]) for a, b in pairwise(bounds)], np.int64)
-
-
-def _union_ps(start_ps: NDArray[np.int64], end_ps: NDArray[np.int64]) -> int:
-    """Return the length of the union of intervals that are sorted by their start."""
-    if not len(start_ps):
-        return 0
-    reached_ps = np.maximum.accumulate(end_ps)
-    gained_ps = reached_ps[1:] - np.maximum(start_ps[1:], reached_ps[:-1])
-    return int(end_ps[0] - start_ps[0] + np.maximum(gained_ps, 0).sum())
+    order = np.argsort(group_of_actor, kind="stable")
+    bounds = np.searchsorted(group_of_actor[order], np.arange(n_groups + 1))
+    firings = records.firings
+    members = [order[a:b].tolist() for a, b in pairwise(bounds)]
+    covered = [union_ps(firings.gather(each, "start_ps"), firings.gather(each, "end_ps")) for each in members]
+    return np.array(covered, np.int64)

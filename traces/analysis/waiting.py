@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from traces.analysis.records import FIRING_COLUMNS, Records
 from traces.analysis.throughput import Throughput
 from traces.reader import Trace
 from traces.schema import Cause
@@ -32,9 +33,11 @@ class Waiting:
     longest_for: str | None
 
 
-def measure_waiting(trace: Trace, throughput: Throughput, members: NDArray[np.int64]) -> Waiting:
+def measure_waiting(
+    trace: Trace, records: Records, throughput: Throughput, members: NDArray[np.int64]
+) -> Waiting:  # fmt: skip
     """Split the idle time of the unit that ``members`` (rows of ``actors``) share, one firing at a time."""
-    start_ps, end_ps, cause, channel = _firings_of(trace, members)
+    start_ps, end_ps, cause, channel = _firings_of(records, members)
     stop_ps = throughput.begin_ps + throughput.makespan_ps
     reached_ps = np.maximum.accumulate(np.concatenate(([throughput.begin_ps], end_ps)))
     idle_ps = np.maximum(start_ps - reached_ps[:-1], 0)
@@ -57,17 +60,13 @@ def measure_waiting(trace: Trace, throughput: Throughput, members: NDArray[np.in
     )
 
 
-def _firings_of(trace: Trace, members: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def _firings_of(records: Records, members: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     """Return start, end, cause and channel of all firings of some actors, in the order of time."""
-    is_member = np.zeros(len(trace["actors"]), bool)
-    is_member[members] = True
-    columns = ("start_ps", "end_ps", "cause", "cause_channel")
-    parts = []
-    for actor, *values in trace["firings"].chunks("actor", *columns):
-        parts.append(np.stack([column[is_member[actor]].astype(np.int64) for column in values]))
-    rows = np.concatenate(parts, axis=1)
-    start_ps, end_ps, cause, channel = rows[:, np.lexsort((rows[1], rows[0]))]
-    return start_ps, end_ps, cause, channel
+    start_ps, end_ps, cause, channel = (
+        records.firings.gather(members.tolist(), name).astype(np.int64) for name in FIRING_COLUMNS
+    )
+    order = np.lexsort((end_ps, start_ps))
+    return start_ps[order], end_ps[order], cause[order], channel[order]
 
 
 def _other_end(trace: Trace, cause: Cause, channel: NDArray[np.int64], idle_ps: NDArray[np.int64]) -> str | None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from traces.analysis.bottleneck import slowest_stages
+from traces.analysis.records import order_records
 from traces.analysis.throughput import Throughput, completions_ps, measure_throughput
 from traces.errors import TraceError
 from traces.reader import Trace
@@ -82,7 +83,7 @@ def draw_timeline(trace: Trace, path: Path) -> None:
 def _conclusion(trace: Trace, throughput: Throughput) -> str:
     """Say in two lines what to see in the picture."""
     text = f"{trace.attribute('name')}: {throughput.images_per_second:,.0f} images/s. "
-    for stage in slowest_stages(trace, throughput, 1):
+    for stage in slowest_stages(trace, order_records(trace), throughput, 1):
         text += (
             f"{' and '.join(stage.layers)} sets the pace: the {stage.unit} of cluster {stage.cluster} is busy for "
             f"{stage.busy_share:.0%} of the time; "

@@ -1,0 +1,64 @@
+"""Quantities with units as files write them: "130 ns", "1.5 pJ/B". Parsed exactly, through ``Fraction``.
+
+Both the emulator and the analysis read chip files, so this stands where both may import it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
+
+
+def read_quantity(value: object, expected: str, units: Mapping[str, int]) -> Fraction:
+    """Return the amount that a text such as "130 ns" states, in the unit whose factor in ``units`` is one.
+
+    Args:
+        value: whatever stands in the file.
+        expected: the start of the message for anything else, such as "expected a time such as '130 ns'".
+        units: factor of each known unit.
+
+    Raises:
+        ValueError: a bare number, no quantity, or an unknown unit; pydantic turns it into its own error.
+    """
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
+    match = _QUANTITY.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{expected}, got '{value}'")
+    number, unit = match.groups()
+    if unit not in units:
+        raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
+    return Fraction(number) * units[unit]
+
+
+def _real(kind: str, example: str, units: Mapping[str, int]) -> Callable[[Any], float]:
+    """Return a parser of quantities that are real numbers of the first unit in ``units``, at least zero."""
+    scale = next(iter(units.values()))
+
+    def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
+        expected = f"expected {kind} such as '{example}'"
+        amount = read_quantity(value, expected, units)
+        if amount < 0:
+            raise ValueError(f"{expected}, at least zero, got '{value}'")
+        return float(amount / scale)
+
+    return parse
+
+
+def _text(unit: str) -> PlainSerializer:
+    return PlainSerializer(lambda amount: f"{amount:.12f} {unit}")
+
+
+# For files: the text of a quantity in, a real number of the unit in the name out, and back to text.
+EnergyPj = Annotated[
+    float, BeforeValidator(_real("an energy", "12.5 pJ", {"pJ": 1000, "fJ": 1, "nJ": 10**6})), _text("pJ")
+]
+EnergyPjPerByte = Annotated[
+    float, BeforeValidator(_real("an energy per byte", "15.6 pJ/B", {"pJ/B": 1000, "fJ/B": 1})), _text("pJ/B")
+]
+PowerMw = Annotated[float, BeforeValidator(_real("a power", "1.5 mW", {"mW": 1000, "uW": 1, "W": 10**6})), _text("mW")]
+AreaMm2 = Annotated[float, BeforeValidator(_real("an area", "0.63 mm2", {"mm2": 10**6, "um2": 1})), _text("mm2")]
