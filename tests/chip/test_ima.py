@@ -37,6 +37,9 @@ def test_variants_differ_from_the_published_chip_in_their_crossbars_alone(name: 
     variant, published = read(name), read("bruschi2023")
     for content in (variant, published):
         del content["cluster"]["ima"], content["name"]
+        if name == "bruschi2023-sram":  # other silicon: other energy and area, and nothing was published of it
+            del content["energy"]["mvm"], content["area"]["ima"]
+            content.pop("published", None)
     assert variant == published
 
 

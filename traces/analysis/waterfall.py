@@ -77,7 +77,7 @@ def measure_waterfall(trace: Trace, records: Records, throughput: Throughput, ch
         peak_tops=n_clusters * chip.peak_ops_per_second / 1e12,
         factors={
             "global_mapping": n_clusters / n_used,
-            "local_mapping": n_used * ima.rows * ima.columns / macs_per_mvm,
+            "local_mapping": n_used * chip.cluster.ima.rows * chip.cluster.ima.columns / macs_per_mvm,
             "imbalance": balanced / bound,
             "communication": bound / throughput.images_per_second,
         },
