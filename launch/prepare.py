@@ -25,8 +25,8 @@ from emulator.network.onnx_import import import_onnx, is_quantized
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, quantize_input
 from emulator.network.quantize import quantize_onnx
 from emulator.network.zoo import build_network, save_model
+from emulator.optimize.judge import OnCandidate
 from emulator.optimize.plan import Plan, plan_mapping
-from emulator.optimize.search import OnCandidate
 from emulator.program.build import build_program
 from emulator.program.dataflow import Program
 from emulator.values.calibration import calibrate, needs_calibration

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from emulator.optimize.search import Found, OnCandidate
+from emulator.optimize.judge import Found, OnCandidate
 
 
 @contextmanager

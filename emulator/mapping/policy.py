@@ -110,7 +110,8 @@ class OptimizePolicy(Spec):
     """A mapping to be found.
 
     Attributes:
-        objective: images per second over the batch, or time to the first image's result.
+        objective: what to make best: images per second over the batch, the time to the first image's result, or the
+            product of the batch's energy and time.
         clusters: at most so many clusters.
         evaluations: candidate mappings to time at most, beyond the analytic start.
         seconds: stop with the best so far after this wall time; leave it out where runs must repeat exactly.
@@ -118,7 +119,7 @@ class OptimizePolicy(Spec):
     """
 
     kind: Literal["optimize"]
-    objective: Literal["throughput", "latency"]
+    objective: Literal["throughput", "latency", "energy-delay"]
     clusters: Count
     evaluations: Annotated[int, Field(ge=0, strict=True)]
     seconds: Annotated[float, Field(gt=0)] | None = None

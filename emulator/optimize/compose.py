@@ -16,6 +16,7 @@ class Style:
 
     Attributes:
         fan_in: most partial sums added at once.
+        fan_in_of: the same for single layers.
         core_share: time per image that a copy of a guest may take at most, as a share of the slowest convolution's.
             A guest has at least as many copies as the convolution that it shares tiles with.
         residual: where residuals wait.
@@ -26,6 +27,7 @@ class Style:
     """
 
     fan_in: int
+    fan_in_of: Mapping[str, int]
     core_share: float
     residual: str
     spare_clusters: int
@@ -34,17 +36,17 @@ class Style:
     input_tile: int
 
 
-def compose_policy(
-    network: Network, groups: Sequence[Group], options: Sequence[Option], style: Style
-) -> ManualPolicy:  # fmt: skip
-    """Return the policy that gives every group its option and all else what ``style`` says.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a search decides: an option per group, and the style."""
 
-    Args:
-        network: the network.
-        groups: its groups.
-        options: one per group.
-        style: choices for everything else.
-    """
+    options: tuple[Option, ...]
+    style: Style
+
+
+def compose_policy(network: Network, groups: Sequence[Group], candidate: Candidate) -> ManualPolicy:
+    """Return the policy that gives every group of a network its option and all else what the style says."""
+    options, style = candidate.options, candidate.style
     chosen = {option.layer: option for option in options}
     limit_ps = max(option.time_ps for option in options) * style.core_share
     layers: dict[str, dict[str, Any]] = {}
@@ -54,6 +56,8 @@ def compose_policy(
             "tile_width": option.tile_width,
             "pixels_per_mvm": option.pixels_per_mvm,
         }
+        if option.layer in style.fan_in_of:
+            layers[option.layer]["reduction"] = {"fan_in": style.fan_in_of[option.layer]}
         for i, each in enumerate(group.behind):
             width = tile_width_behind(each, option)
             layer: dict[str, Any] = {"tile_width": width}

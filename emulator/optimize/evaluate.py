@@ -1,4 +1,4 @@
-"""Time a candidate mapping: map, build, lower and run the timing plane, keeping only when each image was done."""
+"""Time a candidate mapping: map, build, lower and run the timing plane, keeping the ends of images and the energy."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.chip.spec import Chip
+from emulator.energy import program_energy_pj
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy
 from emulator.network.graph import Network
@@ -26,12 +27,14 @@ class Figures:
         makespan_ps: end of the last one.
         n_images: images in the batch.
         n_clusters: clusters used.
+        energy_pj: energy of the batch, None for a chip without coefficients.
     """
 
     first_ps: int
     makespan_ps: int
     n_images: int
     n_clusters: int
+    energy_pj: float | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -69,4 +72,8 @@ def evaluate(network: Network, chip: Chip, policy: ManualPolicy, n_images: int) 
     (output,) = (actor.actor_id for actor in program.actors if actor.kind is ActorKind.OUTPUT)
     times = _OutputTimes(output)
     TimingEngine(lower_program(program, chip), n_images, times).run()
-    return Figures(min(times.ends_ps), max(times.ends_ps), n_images, mapping.n_clusters_used)
+    makespan_ps = max(times.ends_ps)
+    energy_pj = None
+    if chip.energy is not None:
+        energy_pj = program_energy_pj(program, chip, n_images=n_images, makespan_ps=makespan_ps)
+    return Figures(min(times.ends_ps), makespan_ps, n_images, mapping.n_clusters_used, energy_pj)

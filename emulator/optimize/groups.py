@@ -1,5 +1,6 @@
 """Groups: a convolution and the layers done by the cores behind it, which share its clusters or get their own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from emulator.chip.spec import Chip
@@ -48,14 +49,19 @@ class Group:
     model: LayerModel
     behind: tuple[CoreModel, ...]
 
-    def options(self, menu: Menu) -> list[Option]:
-        """Return the choices of which none is worse than another in every respect."""
+    @property
+    def behind_ps(self) -> int:
+        """Core time per image of all layers behind the convolution."""
+        return sum(each.column_ps * each.n_columns for each in self.behind)
+
+    def options(self, menu: Menu, *, dominated: bool = False) -> list[Option]:
+        """Return the choices; those that another beats in every respect only if ``dominated``."""
         found: list[Option] = []
         for option in self.model.options(menu):
             tile_widths = [tile_width_behind(each, option) for each in self.behind]
             lag_ps = option.lag_ps + sum(each.column_ps * w for each, w in zip(self.behind, tile_widths, strict=True))
             # Guests: all core work of the group, shared evenly by its clusters.
-            work_ps = self.model.core_ps(option.pixels_per_mvm) + sum(m.column_ps * m.n_columns for m in self.behind)
+            work_ps = self.model.core_ps(option.pixels_per_mvm) + self.behind_ps
             guests = replace(option, time_ps=max(option.time_ps, work_ps // option.n_clusters), lag_ps=lag_ps)
             found.append(guests)
             if menu.may_own and self.behind:
@@ -71,7 +77,7 @@ class Group:
                         own=own,
                     )
                 )
-        return _undominated(found)
+        return found if dominated else _undominated(found)
 
 
 def tile_width_behind(each: CoreModel, option: Option) -> int:
@@ -91,6 +97,14 @@ def make_groups(network: Network, chip: Chip) -> tuple[Group, ...]:
         for layer in network.layers
         if layer.weights is not None
     )
+
+
+def alike(groups: Sequence[Group]) -> list[list[Group]]:
+    """Sort groups by the shape of their convolution, those with the most work for the cores first among equals."""
+    classes: dict[tuple[object, ...], list[Group]] = {}
+    for group in sorted(groups, key=lambda group: -group.behind_ps):
+        classes.setdefault(group.model.shape, []).append(group)
+    return list(classes.values())
 
 
 def convolution_before(layer: Layer, network: Network) -> Layer | None:

@@ -62,6 +62,11 @@ class LayerModel:
         self._ima, self._cycle_ps = chip.cluster.ima, chip.cycle_ps
         self._timing = ChipTiming(chip)
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What decides on the costs of the convolution alone."""
+        return self._shape, self._window, self.output.shape
+
     def most_pixels(self, limit: int) -> int:
         """Pixels that fit the columns of one crossbar, at most ``limit``."""
         return max(1, min(limit, self._ima.weight_columns // self.output.channels, self.output.width))

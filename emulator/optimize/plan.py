@@ -7,7 +7,8 @@ from emulator.mapping.mapping import Mapping
 from emulator.mapping.place import map_network
 from emulator.mapping.policy import ManualPolicy, Policy
 from emulator.network.graph import Network
-from emulator.optimize.search import Found, OnCandidate, optimize
+from emulator.optimize.judge import Found, OnCandidate
+from emulator.optimize.search import optimize
 
 
 @dataclass(frozen=True, slots=True)

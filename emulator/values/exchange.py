@@ -5,6 +5,7 @@ next image are posted before the present one is done, so a sender finds its rece
 a rank waits only for what comes before it in the order (image, actor), and that order is the same on every rank.
 """
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ MAGIC = 0x41494D43
 HEADER_BYTES = 32
 #: Messages of one channel that may be under way.
 DEPTH = 2
+#: Computing is interrupted for the messages under way at most this often.
+_NUDGE_S = 2e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,15 @@ class Exchange:
         self._out = {flow.channel.channel_id: _lane(flow) for flow in outgoing}
         self._in = {flow.channel.channel_id: _lane(flow) for flow in incoming}
         self._under_way: deque[Request] = deque()
+        self._nudge_at_s = 0.0
         self.traffic = Traffic()
 
     def nudge(self) -> None:
-        """Let messages move on: MPI moves large ones only while both ends are inside its calls."""
+        """Let messages move on, now and then: MPI moves large ones only while both ends are inside its calls."""
+        now_s = time.perf_counter()
+        if not self._under_way or now_s < self._nudge_at_s:
+            return
+        self._nudge_at_s = now_s + _NUDGE_S
         while self._under_way and self._under_way[0].test():
             self._under_way.popleft()
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 GemmKind = Literal["auto", "integer", "float"]
 
@@ -145,6 +145,7 @@ class _BoundSession:
         options = SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL  # there is nothing to optimise
         self._session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self._bindings: dict[int, Any] = {}  # by number of positions
 

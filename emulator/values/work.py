@@ -16,7 +16,7 @@ from traces.schema import ActorKind
 class HostCosts:
     """Picoseconds of host time that things take; only their ratios matter.
 
-    Fitted to the layers of ResNet-18 on one core of a current server processor (AVX-512, AMX), per kind of product.
+    Fitted to the layers of ResNet-18 on a current server processor (AVX-512, AMX) whose cores were all busy.
 
     Attributes:
         mac: a multiply-accumulate.
@@ -35,7 +35,7 @@ class HostCosts:
     output: float
 
 
-INTEGER_COSTS = HostCosts(1.08, 100, 1_200, 19, 10_900_000, 460)
+INTEGER_COSTS = HostCosts(1.3, 80, 1_000, 15, 16_000_000, 500)
 FLOAT_COSTS = HostCosts(9.94, 80, 1_500, 93, 34_600_000, 270)
 NOISY_INTEGER_COSTS = HostCosts(2.29, 1_650, 3_800, 140, 35_300_000, 600)
 NOISY_FLOAT_COSTS = HostCosts(19.9, 1_650, 3_800, 140, 60_000_000, 600)

@@ -2,11 +2,15 @@
 
     python tests/benchmarks/bench_values.py [--repeats 9] [--ranks 2] [--gemm auto|integer|float] [--config FILE]
 
-Measured in turn, repeat after repeat, in one MPI job (every rank one thread; ranks that are not measured sleep):
-onnxruntime on the float32 model and on the quantised one, and the value plane on one rank with ideal crossbars (integer
-and float32 products), with noisy crossbars behind 8-bit ADCs, and on all ranks. Everything is warm. Prints JSON: medians
-and minima over the repeats, and medians of the ratios within each repeat, which are what travels. Seconds are of wall
-time; on a machine that others use, too, compare the seconds of processor time, ``cpu_s``.
+Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ranks that are not measured sleep):
+
+- onnxruntime on the quantised model and on the float32 one, the latter also on all ranks at once;
+- the value plane on one rank, with ideal crossbars and with noisy ones behind 8-bit ADCs, each with integer and with
+  float32 products;
+- the value plane on all ranks, with the products of --gemm.
+
+Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
+which are what travels. Seconds are wall time; where others use the machine, too, processor time (cpu_s) says more.
 """
 
 import argparse
@@ -23,6 +27,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+
+from emulator.network.preprocess import to_nchw, to_tensor
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,13 +50,22 @@ def seconds(action: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-def onnxruntime_runner(model: Path, tensor: Any) -> Callable[[], object]:
+def float_model(prepared: Any) -> Any:
+    """Return the run's network before quantisation."""
+    from emulator.network.zoo import build_network
+
+    network = prepared.config.network
+    size = network.image_size
+    return build_network(network.kind, size, size, n_classes=network.classes, seed=network.seed)
+
+
+def onnxruntime_runner(model: bytes, tensor: Any) -> Callable[[], object]:
     """Return what runs a model on all images, one by one as the emulator does, on one thread."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda: [session.run(None, {name: tensor[i : i + 1]}) for i in range(len(tensor))]
 
@@ -87,21 +102,15 @@ def noisy_crossbars(program: Any, weights: Any) -> dict[int, Any]:
 def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]]:
     """Return everything that runs on one rank, by name."""
     from emulator.network.geometry import Span
-    from emulator.network.preprocess import to_nchw, to_tensor
-    from emulator.network.zoo import build_resnet, save_model
     from emulator.parallel.local_comm import SerialComm
     from emulator.values.convolution import Held
     from emulator.values.executor import ValueExecutor
     from emulator.values.weights import cut_weights
-    from launch.prepare import _SHAPES, preprocessing_of
+    from launch.prepare import preprocessing_of
 
-    config, workload = prepared.config, prepared.workload
-    network, program = config.network, workload.program
-    size = network.image_size
-    source = model.with_name("float.onnx")
-    shape = _SHAPES[network.kind]
-    save_model(build_resnet(shape, size, size, n_classes=network.classes, seed=network.seed, name=network.kind), source)
-    tensor = to_nchw(to_tensor(prepared.images, preprocessing_of(config)))
+    workload = prepared.workload
+    program = workload.program
+    tensor = to_nchw(to_tensor(prepared.images, preprocessing_of(prepared.config)))
     weights = cut_weights(workload.mapping, program, Span(0, program.n_clusters))
 
     def executor(gemm: Any, analog: dict[int, Any]) -> Callable[[], object]:
@@ -113,8 +122,8 @@ def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]
 
     noisy = noisy_crossbars(program, weights)
     return {
-        "onnxruntime_float32": onnxruntime_runner(source, tensor),
-        "onnxruntime_int8": onnxruntime_runner(model, tensor),
+        "onnxruntime_float32": onnxruntime_runner(float_model(prepared).SerializeToString(), tensor),
+        "onnxruntime_int8": onnxruntime_runner(model.read_bytes(), tensor),
         "ideal_integer": executor("integer", {}),
         "ideal_float": executor("float", {}),
         "noisy_integer": executor("integer", noisy),
@@ -158,6 +167,25 @@ def all_ranks_case(comm: Any, prepared: Any, gemm: Any, *, is_noisy: bool) -> tu
     return run, sum(held.crossbar.nbytes for held in weights.values())
 
 
+def on_all_at_once(comm: Any, prepared: Any) -> Callable[[], object]:
+    """Return what runs onnxruntime's float32 model on every rank, all of it: what the machine loses when it is busy."""
+    from emulator.parallel.wire import pack, unpack
+    from launch.prepare import preprocessing_of
+
+    packed = None
+    if prepared:
+        tensor = to_nchw(to_tensor(prepared.images, preprocessing_of(prepared.config)))
+        packed = pack([float_model(prepared).SerializeToString(), tensor])
+    model, tensor = unpack(comm.broadcast_bytes(packed, 0))
+    run = onnxruntime_runner(model, tensor)
+
+    def run_and_wait() -> None:
+        run()
+        comm.barrier()
+
+    return run_and_wait
+
+
 def measure(comm: Any, options: argparse.Namespace) -> None:
     """Be one rank of the job: measure in turn, and print what rank 0 has gathered."""
     from emulator.parallel.wire import pack, unpack
@@ -168,6 +196,7 @@ def measure(comm: Any, options: argparse.Namespace) -> None:
         everywhere = {}
         everywhere["ideal_all_ranks"], n_bytes = all_ranks_case(comm, prepared, options.gemm, is_noisy=False)
         everywhere["noisy_all_ranks"], _ = all_ranks_case(comm, prepared, options.gemm, is_noisy=True)
+        everywhere["onnxruntime_on_all_ranks_at_once"] = on_all_at_once(comm, prepared)
         here = one_rank_cases(prepared, Path(folder) / MODEL_NAME) if prepared else {}
         times: dict[str, list[tuple[float, float]]] = {}
         for repeat in range(options.repeats + 1):
@@ -214,6 +243,7 @@ def summarize(
         "speedup_of_all_ranks": {
             "ideal": ratio(f"ideal_{kind}", "ideal_all_ranks"), "noisy": ratio(f"noisy_{kind}", "noisy_all_ranks")
         },
+        "slowdown_when_all_ranks_are_busy": ratio("onnxruntime_on_all_ranks_at_once", "onnxruntime_float32"),
         "by_rank": ranks,
     }  # fmt: skip
 
