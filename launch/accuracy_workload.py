@@ -29,7 +29,7 @@ from emulator.values.holdings import Holdings
 from emulator.values.programming import assemble_crossbars, program_devices
 from emulator.values.weights import cut_weights
 from launch.accuracy_cases import CALIBRATED_ADC, Case
-from launch.prepare import MODEL_NAME, load_inputs, make_workload, preprocessing_of, write_model
+from launch.prepare import MODEL_NAME, load_inputs, make_workload, preprocessing_of, set_up_analog, write_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +136,7 @@ def _workload(
     resized = ima.model_copy(update={"rows": variant[0], "columns": variant[1], "models": models})
     changed = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": resized})})
     workload, _ = make_workload(config, changed, policy, images, model, lambda *_: None)
-    return workload
+    return set_up_analog(config, workload, images)
 
 
 def load_labels(config: RunConfig, n_images: int) -> NDArray[np.int64]:

@@ -120,7 +120,7 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
         raise ConfigError(f"{options.output}: the output folder cannot be made: {error.strerror}") from None
     try:
         with preparing("preparing network, mapping and program", shown=options.progress) as on_candidate:
-            prepared = prepare_run(options.config, options.output, options.seed, on_candidate)
+            prepared = prepare_run(options.config, options.output, options.seed, on_candidate, options.plane)
         check_ranks(prepared.workload.program, comm.size)
     except BaseException:
         rmtree(options.output)

@@ -172,6 +172,7 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "digest": (str, "digest of the canonical content, hexadecimal"),
     "program_hash": (str, "SHA-256 of the program, hexadecimal"),
     "model_hash": (str, "SHA-256 of the quantised ONNX model, hexadecimal"),
+    "devices_hash": (str, "SHA-256 of the file of programmed devices, empty if there is none (since version 2)"),
     "name": (str, "network and chip, in words"),
     "plane": (str, "both, values or timing"),
     "engine": (str, "timing engine"),

@@ -128,6 +128,14 @@ def test_an_impossible_model_is_refused_with_its_path(tmp_path: Path, analog: di
     assert message in refusal(tmp_path, {"analog": analog})
 
 
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [(1, "adc_bits: converters with a model have 2 to 24 bits, got 1"), (16, "ADCs have at most 14 bits, got 16")],
+)
+def test_converters_of_impossible_widths_are_refused(tmp_path: Path, bits: int, message: str) -> None:
+    assert message in refusal(tmp_path, {"adc_bits": bits})
+
+
 def test_a_digital_crossbar_has_no_analog_models(tmp_path: Path) -> None:
     message = refusal(tmp_path, {"analog": {"output_noise": "6 %"}}, "bruschi2023-sram")
     assert message.startswith("cluster.ima.analog: unknown key")

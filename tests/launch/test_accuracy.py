@@ -103,6 +103,29 @@ def test_chips_without_analog_models_are_refused(
     assert error.count("\n") == 1
 
 
+def test_impossible_converters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["accuracy", str(a_run_file(tmp_path)), "-o", str(tmp_path / "out"), "--adc-bits", "8", "40"]
+    assert main(arguments) == ConfigError.exit_code
+    assert "--adc-bits: expected 2 to 14 bits for this chip's ADCs, got 40" in capsys.readouterr().err
+
+
+def test_a_run_on_analog_crossbars_differs_and_says_that_it_may(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["run", str(a_run_file(tmp_path)), "-o", str(run)]) == 0
+    assert main(["verify", str(run)]) == 1
+    assert "the chip's crossbars are not ideal, so this is no defect" in capsys.readouterr().out
+    assert main(["report", str(run), "--json"]) == 0
+    conversions = json.loads(capsys.readouterr().out)["conversions"]
+    assert len(conversions) == 10  # convolutions, the classifier among them
+    assert all(0 <= layer["n_clipped"] < 0.05 * layer["n_conversions"] for layer in conversions)
+    stem = conversions[0]
+    assert stem["n_conversions"] == 40 * 64 * 16  # images, pixels, channels
+    assert main(["report", str(run)]) == 0
+    assert "conversions clipped" in capsys.readouterr().out
+
+
 def test_missing_and_wrong_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = str(CONFIGS / "networks" / "digits" / "test-images.npy")
     config = a_run_file(tmp_path, inputs={"path": images})

@@ -51,6 +51,7 @@ def header(plane: str = "both") -> Header:
     attributes: dict[str, str | int | float] = {
         "program_hash": "ab" * 32,
         "model_hash": "cd" * 32,
+        "devices_hash": "",
         "name": "small on paper",
         "plane": plane,
         "engine": "compiled",
