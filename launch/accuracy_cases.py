@@ -57,8 +57,8 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
     """List all cases of a chip.
 
     Raises:
-        ConfigError: the chip's crossbars are ideal, so that there is nothing to measure; or its ADCs cannot have as many
-            bits as asked for.
+        ConfigError: the chip's crossbars are ideal, so that there is nothing to measure; or its ADCs cannot have as
+            many bits as asked for.
     """
     ima = chip.cluster.ima
     if not isinstance(ima, PcmIma):

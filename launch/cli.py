@@ -7,14 +7,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from emulator.errors import EmulatorError
+from launch.arguments import add_ranks_argument, seed
+from launch.cli_analog import add_accuracy, add_program
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
 
 Command = Callable[[argparse.Namespace], int]
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (its only name)
 
 _EXAMPLES = """examples:
   aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first    emulate on two ranks
@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   aimc verify runs/first                                          compare the values with onnxruntime
   aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
   aimc study configs/studies/tiny.yaml -n 2 -o runs/tiny          many runs; again: only what has changed
+  aimc accuracy configs/runs/digits.yaml -n 2                     accuracy on analog crossbars
 """
 
 _STUDY_TEXT = """Run the timing plane of every case of a study file.
@@ -49,19 +50,6 @@ examples:
   aimc study configs/studies/tiny.yaml -n 2   into runs/tiny
   aimc study configs/studies/tiny.yaml --json | jq '.[] | {case, relative}'
   aimc report runs/tiny/sync@400-cycles       any case is a run of its own
-"""
-
-_ACCURACY_TEXT = """Classify a run file's images on its chip's analog crossbars: after programming, at ages up to a year
-with and without drift compensation, over ADC bits and over crossbar sizes, against the float and the int8 network.
-
-The run file must name inputs.labels. Cases and seeds are shared out over ranks; results do not depend on their number.
-DIR gets accuracy.json and accuracy.png."""
-
-_ACCURACY_EXAMPLES = """examples:
-  aimc accuracy configs/runs/digits.yaml -n 2               a table, into runs/digits-accuracy
-  aimc accuracy configs/runs/digits.yaml --seeds 20         narrower intervals
-  aimc accuracy configs/runs/digits.yaml --json | jq '.points[] | {group, label, mean}'
-  aimc accuracy configs/runs/digits.yaml --adc-bits 4 6 8 --sizes 128 256
 """
 
 
@@ -107,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[common], help="emulate a run file")
     _add_run_arguments(run)
-    _add_ranks_argument(run)
+    add_ranks_argument(run)
     run.set_defaults(command=_run)
 
     study = commands.add_parser(
@@ -122,21 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("-o", "--output", type=Path, metavar="DIR", help="new or old folder (default: runs/NAME)")
     study.add_argument("--json", action="store_true", help="print JSON instead of a table")
     study.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
-    _add_ranks_argument(study)
+    add_ranks_argument(study)
     study.set_defaults(command=_study)
 
-    _add_accuracy(commands, common)
-
-    program = commands.add_parser(
-        "program",
-        parents=[common],
-        help="program a run's analog devices once and keep them in a file",
-        epilog="Name the file under 'devices' in run files, and those runs use the very same devices.",
-    )
-    program.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
-    program.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="new .npz file")
-    program.add_argument("--seed", type=_seed, help="replace the run file's seed")
-    program.set_defaults(command=_program)
+    add_accuracy(commands, common)
+    add_program(commands, common)
 
     report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
     _add_trace_argument(report)
@@ -161,56 +139,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_accuracy(commands: "_Commands", common: argparse.ArgumentParser) -> None:
-    accuracy = commands.add_parser(
-        "accuracy",
-        parents=[common],
-        help="measure what analog crossbars leave of a network's accuracy",
-        description=_ACCURACY_TEXT,
-        epilog=_ACCURACY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    accuracy.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
-    accuracy.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: runs/CONFIG-accuracy)")
-    about_seeds = "seeds, from the run file's on (default: 5)"
-    accuracy.add_argument("--seeds", type=_positive, default=5, metavar="N", help=about_seeds)
-    bits, sizes = (3, 4, 5, 6, 7, 8, 10, 12), (32, 64, 128, 256, 512)
-    about_bits, about_sizes = "ADC widths (default: 3 to 12)", "rows and columns of crossbars (default: 32 to 512)"
-    accuracy.add_argument("--adc-bits", type=_positive, nargs="+", default=bits, metavar="BITS", help=about_bits)
-    accuracy.add_argument("--sizes", type=_positive, nargs="+", default=sizes, metavar="SIZE", help=about_sizes)
-    accuracy.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    accuracy.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
-    _add_ranks_argument(accuracy)
-    accuracy.set_defaults(command=_accuracy)
-
-
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: runs/CONFIG-NUMBER)")
     parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
-    parser.add_argument("--seed", type=_seed, help="replace the run file's seed")
+    parser.add_argument("--seed", type=seed, help="replace the run file's seed")
     parser.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
-
-
-def _add_ranks_argument(parser: argparse.ArgumentParser) -> None:
-    about = "MPI ranks to start on this machine (default: 1)"
-    parser.add_argument("-n", "--ranks", type=_positive, default=1, help=about)
 
 
 def _add_trace_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", type=Path, metavar="DIR", help="output folder of a run, or a trace file")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got '{text}'")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -262,43 +200,6 @@ def _study(options: argparse.Namespace) -> int:
         debug=options.debug,
     )
     return run_study(connect(), study_options)
-
-
-def _accuracy(options: argparse.Namespace) -> int:
-    output = options.output or Path("runs") / f"{options.config.stem}-accuracy"
-    if options.ranks > 1:
-        arguments = ["accuracy", str(options.config), "-o", str(output), "--seeds", str(options.seeds)]
-        arguments += ["--adc-bits", *map(str, options.adc_bits), "--sizes", *map(str, options.sizes)]
-        arguments += [f"--{flag}" for flag in ("json", "progress", "debug") if getattr(options, flag)]
-        return start_ranks(options.ranks, arguments, module="launch.cli")
-    from launch.accuracy import AccuracyOptions, run_accuracy
-    from launch.accuracy_cases import Sweeps
-    from launch.rank import connect
-
-    accuracy_options = AccuracyOptions(
-        config=options.config,
-        output=output,
-        n_seeds=options.seeds,
-        sweeps=Sweeps(tuple(options.adc_bits), tuple(options.sizes)),
-        as_json=options.json,
-        progress=options.progress,
-        debug=options.debug,
-    )
-    return run_accuracy(connect(), accuracy_options)
-
-
-def _program(options: argparse.Namespace) -> int:
-    from emulator.config import load_run_config
-    from launch.devices import save_devices
-    from launch.prepare import map_only
-    from launch.progress import preparing
-
-    with preparing("mapping and programming", shown=sys.stderr.isatty()) as on_candidate:
-        plan, program = map_only(options.config, on_candidate)
-        seed = load_run_config(options.config).seed if options.seed is None else options.seed
-        n_crossbars = save_devices(options.output, plan.mapping, program, seed)
-    print(f"{n_crossbars} crossbars programmed: {options.output}")
-    return 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -67,7 +67,7 @@ class _LayerBlocks:
         for actor in self._actors:
             block = matrix[actor.columns.start : actor.columns.end, actor.rows.start : actor.rows.end].T
             digits = coding.digits(block)
-            exact_in_32_bits = len(block) * LARGEST_INPUT * _LARGEST_DIGIT < _FLOAT32_EXACT
+            exact_in_32_bits = len(block) * max(LARGEST_INPUT.values()) * _LARGEST_DIGIT < _FLOAT32_EXACT
             self._digits[_key(actor)] = digits.astype(np.float32 if exact_in_32_bits else np.float64)
             self._largest[_key(actor)] = np.zeros((len(digits), block.shape[1]))
 

@@ -22,8 +22,8 @@ _MODELS: dict[DeviceStatistics, PcmModel] = {
     DeviceStatistics.HERMES_TWO_DEVICES: HERMES_TWO_DEVICES,
 }
 
-#: The largest magnitude of an input and of the digits of an 8-bit weight.
-LARGEST_INPUT = 255
+#: The largest magnitude of an input, by its type.
+LARGEST_INPUT = {"uint8": 255, "int8": 128}
 _LARGEST_WEIGHT = 128
 
 #: Codes of a converter that neither clips nor rounds more than an ideal sum is rounded: no sum comes near.
@@ -85,8 +85,8 @@ class CrossbarMaker:
         n_physical, n_columns = len(place_values) * weights.shape[1], weights.shape[1]
         flat = digits.digits.transpose(1, 0, 2).reshape(len(weights), n_physical)
         levels, digit_per_level = _fixed_point(flat)
-        steps, gains, limit = self._adc(largest_sums, key, n_physical)
-        sigma = (analog.output_noise or 0.0) * LARGEST_INPUT * np.repeat(per_device, n_columns)
+        steps, gains, limit = self._adc(largest_sums, LARGEST_INPUT[input_dtype], key)
+        sigma = (analog.output_noise or 0.0) * LARGEST_INPUT[input_dtype] * np.repeat(per_device, n_columns)
         dac_bits = self.ima.dac_bits
         return AnalogCrossbar(
             n_columns=n_columns,
@@ -115,16 +115,16 @@ class CrossbarMaker:
         compensation = read.compensation if devices.drift_compensation else 1.0
         return EffectiveWeights(read.digits, compensation), model.g_max_us * programmed.digit_per_us
 
-    def _adc(self, largest_sums: Real, key: int, n_physical: int) -> tuple[Real, Real, int]:
+    def _adc(self, largest_sums: Real, largest_input: int, key: int) -> tuple[Real, Real, int]:
         """Return each ADC's step (in units of input times digit), its gain error, and its largest code."""
-        adc, bits = self.ima.analog.adc, self.ima.adc_bits
+        adc, bits, n_physical = self.ima.analog.adc, self.ima.adc_bits, largest_sums.size
         if adc is None:
             return np.ones(n_physical), np.ones(n_physical), _NO_LIMIT
         gains = np.ones(n_physical)
         if adc.gain_spread:
             gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(n_physical)
         if adc.fixed_range is not None:
-            largest_sums = np.full(n_physical, adc.fixed_range * self.ima.rows * LARGEST_INPUT * self._largest_digit)
+            largest_sums = np.full(n_physical, adc.fixed_range * self.ima.rows * largest_input * self._largest_digit)
         return adc_steps(largest_sums.reshape(n_physical), bits), gains, largest_code(bits)
 
     @property
