@@ -6,9 +6,12 @@ from pathlib import Path
 from launch.study_file import Sweep
 from launch.study_table import Row
 
+#: A sweep of fewer values is read more easily from the table.
+_LEAST_POINTS = 3
+
 
 def plot_sweep(sweep: Sweep, rows: Sequence[Row], path: Path) -> bool:
-    """Draw a sweep to a PNG file; returns False and draws nothing if its values are not all numbers.
+    """Draw a sweep to a PNG file; returns False and draws nothing if its values are too few or not all numbers.
 
     Args:
         sweep: the sweep.
@@ -21,7 +24,7 @@ def plot_sweep(sweep: Sweep, rows: Sequence[Row], path: Path) -> bool:
     values = [_number(value) for value in sweep.values]
     unit = _unit(sweep.values[0])
     points = [(value, row) for value, row in zip(values, rows, strict=True) if value is not None and not row.infeasible]
-    if len(values) < 2 or None in values or not points:
+    if len(values) < _LEAST_POINTS or None in values or not points:
         return False
     x = [value for value, _ in points]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")

@@ -1,5 +1,6 @@
 """Published figures beside emulated ones: how far apart they are, why, and what shows it."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from launch.tables import new_table, render
 
 #: A deviation beyond this share asks for a cause.
 _LARGE = 0.10
+_WIDTH = 118
 
 Reports = Mapping[str, dict[str, Any]]
 
@@ -35,7 +37,7 @@ class Comparison:
     """A published figure, the emulated ones, and the experiments that show where a difference comes from.
 
     Attributes:
-        experiments: the figure in each case that ``cause`` rests on.
+        experiments: the figure in the cases that ``cause`` rests on: name of a sweep or case, then its cases.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Comparison:
     source: str
     emulated: tuple[Emulated, ...]
     cause: str | None
-    experiments: tuple[tuple[str, float | None], ...]
+    experiments: tuple[tuple[str, tuple[tuple[str, float | None], ...]], ...]
 
     @property
     def is_large(self) -> bool:
@@ -63,14 +65,11 @@ def _compare(study: Study, published: Published, reports: Reports) -> Comparison
         value = _figure(published, variant_name(published.case, variant), over, reports)
         deviation = None if value is None else value / published.value - 1
         emulated.append(Emulated(variant, value, deviation))
-    experiments = [
-        (case, _figure(published, case, published.over, reports))
+    experiments = tuple(
+        (name, tuple((case, _figure(published, case, published.over, reports)) for case in _cases_called(study, name)))
         for name in published.shown_by
-        for case in _cases_called(study, name)
-    ]
-    return Comparison(
-        published.name, published.value, published.source, tuple(emulated), published.cause, tuple(experiments)
     )
+    return Comparison(published.name, published.value, published.source, tuple(emulated), published.cause, experiments)
 
 
 def _cases_called(study: Study, name: str) -> list[str]:
@@ -99,7 +98,7 @@ def _look_up(report: Mapping[str, Any], figure: str) -> float | None:
 def comparisons_to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Return the comparisons as plain values; deviations as shares of the published figure."""
     return [
-        {**asdict(each), "experiments": [{"case": case, "value": value} for case, value in each.experiments]}
+        {**asdict(each), "experiments": {case: value for _, cases in each.experiments for case, value in cases}}
         for each in comparisons
     ]
 
@@ -113,19 +112,28 @@ def comparisons_to_text(comparisons: Sequence[Comparison]) -> str:
         for heading in (emulated.variant or "emulated", "deviation"):
             table.add_column(heading, justify="right")
     for each in comparisons:
-        cells = [
-            cell
-            for emulated in each.emulated
-            for cell in (
-                number(emulated.value, ",.4g"),
-                number(emulated.deviation and 100 * emulated.deviation, "+.1f", " %"),
-            )
-        ]
+        cells = []
+        for emulated in each.emulated:
+            per_cent = None if emulated.deviation is None else 100 * emulated.deviation
+            cells += [number(emulated.value, ",.4g"), number(per_cent, "+.1f", " %")]
         table.add_row(escape(each.name), f"{each.published:,.4g}", *cells)
     lines = [render(table), "", f"Deviations of more than {100 * _LARGE:.0f} %, and what shows their cause:"]
     for each in comparisons:
         if each.is_large:
-            lines.append(f"- {each.name}: {each.cause or 'the study states no cause.'}")
-            lines += [f"    {case}: {number(value, ',.4g')}" for case, value in each.experiments]
-    lines += ["", "Sources:", *(f"- {each.name}: {each.source}" for each in comparisons)]
+            lines.append(_paragraph(f"- {each.name}: {each.cause or 'the study states no cause.'}", indent="  "))
+            lines += [_paragraph(f"    {_experiment(*experiment)}", indent="      ") for experiment in each.experiments]
+    by_source: dict[str, list[str]] = {}
+    for each in comparisons:
+        by_source.setdefault(each.source, []).append(each.name)
+    lines += ["", "Where the published figures come from:"]
+    lines += [_paragraph(f"- {source}: {'; '.join(names)}", indent="  ") for source, names in by_source.items()]
     return "\n".join(lines)
+
+
+def _experiment(name: str, cases: Sequence[tuple[str, float | None]]) -> str:
+    values = [f"{number(value, ',.4g')} at {case.removeprefix(f'{name}@')}" for case, value in cases if case != name]
+    return f"{name}: {', '.join(values) or number(cases[0][1], ',.4g')}"
+
+
+def _paragraph(text: str, indent: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent)
