@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.analog.crossbar import AnalogCrossbar
 from emulator.chip.spec import Chip
 from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span
@@ -22,6 +21,7 @@ from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
 from emulator.values.blocks import balanced_blocks
+from emulator.values.conversions import Conversions, count_conversions
 from emulator.values.convolution import Held
 from emulator.values.crossbars import is_ideal
 from emulator.values.exchange import Traffic
@@ -59,19 +59,6 @@ class Workload:
     program: Program
     images: NDArray[np.generic]
     analog: AnalogSetup = field(default_factory=AnalogSetup)
-
-
-@dataclass(frozen=True, slots=True)
-class Conversions:
-    """What the ADCs of one analog crossbar have done.
-
-    Attributes:
-        n_conversions: sums converted.
-        n_clipped: of these, sums beyond the ADC's range.
-    """
-
-    n_conversions: int
-    n_clipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +143,7 @@ def emulate(
         )
         executor.run(on_image)
         traffic, values_s = executor.traffic, time.perf_counter() - began
-        conversions = _count_conversions(share, analog, executor.n_clipped())
+        conversions = count_conversions(share.program, analog, share.n_images, executor.n_clipped())
     return RankSummary(
         share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports, conversions
     )
@@ -206,14 +193,3 @@ def _hand_out(workload: Workload | None, share: _Share, comm: Comm) -> Holdings:
 
 def _cut(workload: Workload, clusters: Span) -> Holdings:
     return Holdings.cut(cut_weights(workload.mapping, workload.program, clusters), workload.analog)
-
-
-def _count_conversions(
-    share: _Share, analog: dict[int, AnalogCrossbar], n_clipped: dict[int, int]
-) -> dict[int, Conversions]:
-    """Count by actor what the ADCs did; every MVM converts the sums of all columns of its block."""
-    n_jobs = {actor_id: share.program.actors[actor_id].n_jobs * share.n_images for actor_id in analog}
-    return {
-        actor_id: Conversions(n_jobs[actor_id] * crossbar.levels.shape[1], n_clipped[actor_id])
-        for actor_id, crossbar in analog.items()
-    }

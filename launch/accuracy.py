@@ -14,7 +14,7 @@ from emulator.parallel.wire import pack, unpack
 from launch.accuracy_cases import Case, Sweeps, make_cases
 from launch.accuracy_plot import draw_accuracy
 from launch.accuracy_table import Accuracy, accuracy_to_text, summarize
-from launch.accuracy_workload import Evaluator, Prepared, prepare
+from launch.accuracy_workload import Evaluator, Prepared, Score, prepare
 from launch.progress import case_progress, preparing
 from launch.rank import ending_all_ranks, on_first_rank
 
@@ -75,19 +75,19 @@ def _measure(comm: Comm, options: AccuracyOptions, prepared: Prepared | None) ->
     jobs = _jobs(cases, first_seed, options.n_seeds)
     evaluator = Evaluator(prepared or Prepared.from_bytes(data))
     mine = jobs[comm.rank :: comm.size]
-    counts: list[int] = []
+    scores: list[Score] = []
     with case_progress(len(mine), shown=options.progress and comm.rank == 0) as on_done:
         for job in mine:
-            counts.append(evaluator.n_right(cases[job.case_index], job.seed))
+            scores.append(evaluator.evaluate(cases[job.case_index], job.seed))
             on_done(1)
-    gathered = comm.gather_bytes(pack(counts), 0)
+    gathered = comm.gather_bytes(pack(scores), 0)
     if gathered is None or prepared is None:
         return
-    n_right: list[list[int]] = [[] for _ in cases]
+    by_case: list[list[Score]] = [[] for _ in cases]
     by_rank = [unpack(data) for data in gathered]
     for index, job in enumerate(jobs):
-        n_right[job.case_index].append(by_rank[index % comm.size][index // comm.size])
-    _report(options, summarize(options.config.stem, cases, n_right, prepared, first_seed))
+        by_case[job.case_index].append(Score(*by_rank[index % comm.size][index // comm.size]))
+    _report(options, summarize(options.config.stem, cases, by_case, prepared, first_seed))
 
 
 def _jobs(cases: Sequence[Case], first_seed: int, n_seeds: int) -> list[_Job]:

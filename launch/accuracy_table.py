@@ -9,7 +9,7 @@ from rich.markup import escape
 from scipy.stats import binomtest, t
 
 from launch.accuracy_cases import Case
-from launch.accuracy_workload import Prepared
+from launch.accuracy_workload import Prepared, Score
 from launch.tables import new_table, render
 
 CONFIDENCE = 0.95
@@ -25,6 +25,7 @@ class Point:
         mean: over seeds.
         half_width: half the width of the confidence interval of the mean over seeds (Student's t); 0 where the seed
             changes nothing, None for a single seed.
+        clipped_share: share of the conversions that met a sum beyond their ADC's range; None for ideal crossbars.
     """
 
     group: str
@@ -33,6 +34,7 @@ class Point:
     accuracies: tuple[float, ...]
     mean: float
     half_width: float | None
+    clipped_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,14 @@ class Accuracy:
 
 
 def summarize(
-    name: str, cases: Sequence[Case], n_right: Sequence[Sequence[int]], prepared: Prepared, first_seed: int
+    name: str, cases: Sequence[Case], scores: Sequence[Sequence[Score]], prepared: Prepared, first_seed: int
 ) -> Accuracy:
     """Turn counts of right answers into accuracies.
 
     Args:
         name: of the run file.
         cases: what was measured.
-        n_right: right answers by case and seed.
+        scores: what came out, by case and seed.
         prepared: has the test set and the references.
         first_seed: the first of the seeds, which follow one another.
     """
@@ -96,12 +98,14 @@ def summarize(
         float_accuracy=None if n_right_float is None else n_right_float / n_images,
         int8_accuracy=prepared.n_right_int8 / n_images,
         int8_interval=(float(interval.low), float(interval.high)),
-        points=tuple(_point(case, counts, n_images) for case, counts in zip(cases, n_right, strict=True)),
+        points=tuple(_point(case, of_case, n_images) for case, of_case in zip(cases, scores, strict=True)),
     )
 
 
-def _point(case: Case, counts: Sequence[int], n_images: int) -> Point:
-    accuracies = np.array(counts) / n_images
+def _point(case: Case, scores: Sequence[Score], n_images: int) -> Point:
+    accuracies = np.array([score.n_right for score in scores]) / n_images
+    n_conversions = sum(score.n_conversions for score in scores)
+    clipped_share = sum(score.n_clipped for score in scores) / n_conversions if n_conversions else None
     half_width: float | None = None
     if not case.is_random:
         half_width = 0.0
@@ -109,7 +113,7 @@ def _point(case: Case, counts: Sequence[int], n_images: int) -> Point:
         error = accuracies.std(ddof=1) / np.sqrt(len(accuracies))
         half_width = float(t.ppf(0.5 + CONFIDENCE / 2, len(accuracies) - 1) * error)
     values = tuple(float(accuracy) for accuracy in accuracies)
-    return Point(case.group, case.label, case.x, values, float(accuracies.mean()), half_width)
+    return Point(case.group, case.label, case.x, values, float(accuracies.mean()), half_width, clipped_share)
 
 
 def accuracy_to_text(accuracy: Accuracy) -> str:
@@ -118,19 +122,20 @@ def accuracy_to_text(accuracy: Accuracy) -> str:
     table = new_table(title)
     table.add_column("models")
     table.add_column("case")
-    for heading in ("accuracy", "+-", "against int8", "seeds"):
+    for heading in ("accuracy", "+-", "against int8", "clipped", "seeds"):
         table.add_column(heading, justify="right")
     if accuracy.float_accuracy is not None:
         difference = _points(accuracy.float_accuracy - accuracy.int8_accuracy)
-        table.add_row("onnxruntime", "float", f"{accuracy.float_accuracy:.2%}", "", difference, "")
-    table.add_row("onnxruntime", "int8", f"{accuracy.int8_accuracy:.2%}", "", "", "", end_section=True)
+        table.add_row("onnxruntime", "float", f"{accuracy.float_accuracy:.2%}", "", difference, "", "")
+    table.add_row("onnxruntime", "int8", f"{accuracy.int8_accuracy:.2%}", "", "", "", "", end_section=True)
     for group, points in accuracy.groups().items():
         for point in points:
             last = point is points[-1]
+            clipped = "" if point.clipped_share is None else f"{point.clipped_share:.3%}"
             width = "" if point.half_width is None else f"{100 * point.half_width:.2f}"
             table.add_row(
                 escape(group) if point is points[0] else "", escape(point.label), f"{point.mean:.2%}", width,
-                _points(point.mean - accuracy.int8_accuracy), str(len(point.accuracies)), end_section=last,
+                _points(point.mean - accuracy.int8_accuracy), clipped, str(len(point.accuracies)), end_section=last,
             )  # fmt: skip
     low, high = accuracy.int8_interval
     note = f"{accuracy.n_images} images place the int8 accuracy between {low:.2%} and {high:.2%} ({CONFIDENCE:.0%})."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from emulator.parallel.local_comm import SerialComm
 from emulator.parallel.wire import pack, unpack
 from emulator.program.dataflow import Program
 from emulator.program.transport import program_from_bytes, program_to_bytes
+from emulator.values.conversions import count_conversions
 from emulator.values.convolution import Held
 from emulator.values.executor import ValueExecutor
 from emulator.values.holdings import Holdings
@@ -160,6 +161,14 @@ def load_labels(config: RunConfig, n_images: int) -> NDArray[np.int64]:
     return classes
 
 
+class Score(NamedTuple):
+    """What came out of one case under one seed: right answers, and what the ADCs did."""
+
+    n_right: int
+    n_conversions: int
+    n_clipped: int
+
+
 class Evaluator:
     """Classifies the test set, case by case; devices that were programmed for one case serve the next."""
 
@@ -167,8 +176,8 @@ class Evaluator:
         self._prepared = prepared
         self._programmed: tuple[object, dict[int, ProgrammedDevices]] = (None, {})
 
-    def n_right(self, case: Case, seed: int) -> int:
-        """Count the images that crossbars of a case classify rightly."""
+    def evaluate(self, case: Case, seed: int) -> Score:
+        """Classify the test set on crossbars of a case."""
         prepared, variant = self._prepared, self._prepared.variants[case.variant]
         weights, program = variant.holdings.weights, variant.program
         analog = assemble_crossbars(
@@ -190,7 +199,13 @@ class Evaluator:
             sink=sink,
         )
         executor.run()
-        return prepared.test_set.n_right(np.stack(sink.outputs))
+        n_images = len(prepared.test_set.labels)
+        conversions = count_conversions(program, analog, n_images, executor.n_clipped()).values()
+        return Score(
+            n_right=prepared.test_set.n_right(np.stack(sink.outputs)),
+            n_conversions=sum(each.n_conversions for each in conversions),
+            n_clipped=sum(each.n_clipped for each in conversions),
+        )
 
     def _devices(self, case: Case, seed: int) -> dict[int, ProgrammedDevices]:
         analog = case.ima.analog

@@ -18,8 +18,9 @@ from traces.schema import ActorKind
 
 Real = NDArray[np.float64]
 
-#: More images are not looked at: the ranges hardly change any more, and it takes time.
-MAX_CALIBRATION_IMAGES = 32
+#: So many images are looked at, and fewer of a large network: so many multiply-accumulates take some five seconds.
+MAX_CALIBRATION_IMAGES = 128
+_MAX_CALIBRATION_MACS = 20_000_000_000
 
 #: Sums of integers are exact in float32 up to here.
 _FLOAT32_EXACT = 2**24
@@ -37,7 +38,8 @@ def calibrate(mapping: Mapping, program: Program, images: Iterable[Quantized]) -
     Args:
         mapping: has the network and its weights.
         program: has the crossbars.
-        images: quantised images (height, width, channels), of which the first ``MAX_CALIBRATION_IMAGES`` are used.
+        images: quantised images (height, width, channels), of which the first ones are used: at most
+            ``MAX_CALIBRATION_IMAGES``.
 
     Returns:
         float64, (n_slices, columns), in units of input times digit. With ranges per layer all columns of a slice have
@@ -45,7 +47,8 @@ def calibrate(mapping: Mapping, program: Program, images: Iterable[Quantized]) -
     """
     ima = mapping.chip.cluster.ima
     blocks = [_LayerBlocks(mapping, program, layer_id) for layer_id in range(len(program.layers))]
-    for _, image in zip(range(MAX_CALIBRATION_IMAGES), images, strict=False):
+    n_affordable = max(1, _MAX_CALIBRATION_MACS // max(1, mapping.network.total_macs))
+    for _, image in zip(range(min(MAX_CALIBRATION_IMAGES, n_affordable)), images, strict=False):
         maps = run_reference(mapping.network, image)
         for layer_blocks in blocks:
             layer_blocks.see(maps)

@@ -13,6 +13,7 @@ from emulator.chip.load import load_chip
 from emulator.errors import ConfigError, InputError
 from launch.accuracy_cases import AGES_S, Sweeps, make_cases
 from launch.accuracy_table import _point
+from launch.accuracy_workload import Score
 from launch.cli import main
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -84,10 +85,12 @@ def test_results_do_not_depend_on_ranks(result: dict[str, Any], tmp_path: Path) 
 def test_an_interval_is_students() -> None:
     case = make_cases(load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml"), Sweeps((8,), (256,)))[-1]
     counts = [500, 510, 520, 490]
-    point = _point(case, counts, 540)
+    point = _point(case, [Score(n_right, 100, 3) for n_right in counts], 540)
     low, high = stats.t.interval(0.95, 3, np.mean(counts) / 540, stats.sem(np.array(counts) / 540))
     assert point.half_width == pytest.approx((high - low) / 2)
-    assert _point(case, [500], 540).half_width is None
+    assert point.clipped_share == 0.03
+    single = _point(case, [Score(500, 0, 0)], 540)
+    assert (single.half_width, single.clipped_share) == (None, None)
 
 
 @pytest.mark.parametrize(
