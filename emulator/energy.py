@@ -28,20 +28,24 @@ def program_energy_pj(program: Program, chip: Chip, *, n_images: int, makespan_p
     """
     if chip.energy is None:
         raise ConfigError(f"{chip.name}: the chip has no energy coefficients; give its file an 'energy' section")
+    counts = count_program(program, chip, n_images=n_images, makespan_ps=makespan_ps)
+    return sum(energy_pj(counts, chip.energy).values())
+
+
+def count_program(program: Program, chip: Chip, *, n_images: int, makespan_ps: int) -> EnergyCounts:
+    """Count what a batch does; arguments as of ``program_energy_pj``."""
     costing = ClusterCosting(
         n_cores=chip.cluster.n_cores,
         synchronization_cycles=chip.cluster.synchronization_cycles,
         row_bytes=-(-chip.cluster.ima.dac_bits // 8),
         column_bytes=-(-chip.cluster.ima.adc_bits // 8),
     )
-    counts = count_actors(_actor_work(program), costing) + _count_channels(program, chip)
+    per_image = count_actors(_actor_work(program), costing) + _count_channels(program, chip)
     used = {actor.site for actor in program.actors if actor.site != program.hbm_site}
     busy_ps = sum(sum(actor.durations_ps) for actor in program.actors if actor.resource is not Resource.NONE)
-    standing = EnergyCounts(
-        cluster_ps=chip.n_clusters * makespan_ps,
-        idle_ps=max(0, len(used) * makespan_ps - n_images * busy_ps),
+    return per_image.times(n_images) + EnergyCounts(
+        cluster_ps=chip.n_clusters * makespan_ps, idle_ps=max(0, len(used) * makespan_ps - n_images * busy_ps)
     )
-    return sum(energy_pj(counts.times(n_images) + standing, chip.energy).values())
 
 
 def _actor_work(program: Program) -> ActorWork:

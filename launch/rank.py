@@ -5,6 +5,7 @@ once. A failure later on, on any rank, is printed once with the rank's number an
 """
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -99,15 +100,19 @@ def on_first_rank(comm: Comm, prepare: Callable[[], T], *, debug: bool) -> tuple
         mistake of the user has been printed already.
     """
     prepared, code = None, 0
-    if comm.rank == 0:
-        try:
-            prepared = prepare()
-        except (EmulatorError, TraceError) as error:
-            if debug:
-                traceback.print_exc()
-            print(f"aimc: error: {error}", file=sys.stderr, flush=True)
-            code = error.exit_code
-    code = int(unpack(comm.broadcast_bytes(pack(code) if comm.rank == 0 else None, 0)))
+    if comm.rank > 0:  # an interrupt is for the first rank, which may have something to show for its search
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = int(unpack(comm.broadcast_bytes(None, 0)))
+        signal.signal(signal.SIGINT, previous)
+        return None, code
+    try:
+        prepared = prepare()
+    except (EmulatorError, TraceError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"aimc: error: {error}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    comm.broadcast_bytes(pack(code), 0)
     return prepared, code
 
 

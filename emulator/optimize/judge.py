@@ -68,9 +68,10 @@ class Judge:
         self.first_error: EmulatorError | None = None
 
     def is_over(self, n_tried: int) -> bool:
-        """Tell whether so many candidates have been tried, or the search's time is spent."""
+        """Tell whether so many candidates have been tried, or time is spent and there is something to show for it."""
         seconds = self._policy.seconds
-        return self._n_tried >= n_tried or (seconds is not None and perf_counter() - self._began > seconds)
+        is_late = seconds is not None and perf_counter() - self._began > seconds
+        return self._n_tried >= n_tried or (is_late and self.found is not None)
 
     def cost(self, candidate: Candidate | None) -> float:
         """Cost a candidate; None is one that could not even be put together."""

@@ -265,3 +265,59 @@ def test_the_example_study_is_valid() -> None:
     study, cases = load_study(ROOT / "configs/studies/tiny.yaml")
     assert study.folder_name == "tiny"
     assert len({study_case.resolve_case(case).content_key for case in cases}) == len(cases)
+
+
+PUBLISHED = {
+    "name": "gain of speed",
+    "figure": "images_per_second",
+    "case": "plain",
+    "over": "slow",
+    "value": 2.0,
+    "source": "made for this test",
+    "cause": "they are the same machine",
+    "shown_by": ["slow", "sync"],
+}
+
+
+def test_published_figures_stand_beside_every_variant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"variants": [{"name": "idle", "chip": {"cluster.synchronization": "400 cycles"}}], "published": [PUBLISHED]}
+    study, out = write_study(tmp_path, *CASES[:2], sweeps=[SWEEP], **more), tmp_path / "out"
+    assert main(["study", str(study), "-o", str(out), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    rates = {row["case"]: row["images_per_second"] for row in data["cases"]}
+    assert set(rates) == {"plain", "slow", "plain, idle", "slow, idle", "sync@0 cycles", "sync@1 cycles"}
+    assert rates["plain, idle"] < rates["plain"]
+    (comparison,) = data["published"]
+    for each, name in zip(comparison["emulated"], ("", ", idle"), strict=True):
+        assert each["value"] == rates[f"plain{name}"] / rates[f"slow{name}"]
+        assert each["deviation"] == each["value"] / 2 - 1
+    assert comparison["experiments"]["slow"] == 1
+    assert comparison["experiments"]["sync@0 cycles"] == rates["sync@0 cycles"] / rates["slow"]
+    assert main(["study", str(study), "-o", str(out)]) == 0
+    text = capsys.readouterr().out
+    for words in ("gain of speed", "they are the same machine", "idle", "- made for this test: gain of speed", " %"):
+        assert words in text
+
+
+def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = {**SWEEP, "values": ["0 cycles", "10 cycles", "100 cycles"], "relative_to": "plain"}
+    words = {"name": "words", "run": str(TINY), "vary": "policy.residual", "values": ["consumer_l1", "hbm"]}
+    study, out = write_study(tmp_path, CASES[0], sweeps=[sweep, words]), tmp_path / "out"
+    run(study, out, capsys=capsys)
+    assert (out / "sync.png").read_bytes().startswith(b"\x89PNG")
+    assert not (out / "words.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"published": [{**PUBLISHED, "over": None, "case": "other"}]}, "case: no case 'other'; there are plain"),
+        ({"published": [{**PUBLISHED, "over": "other"}]}, "over: no case 'other'; there are plain"),
+        ({"published": [{**PUBLISHED, "over": None, "shown_by": ["other"]}]}, "shown_by: no case 'other'"),
+        ({"sweeps": [{**SWEEP, "relative_to": "other"}]}, "sync: relative_to: no case 'other'"),
+    ],
+)
+def test_names_of_cases_are_checked(
+    tmp_path: Path, more: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refusal(write_study(tmp_path, CASES[0], **more), tmp_path / "out", capsys)
