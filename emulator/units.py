@@ -78,9 +78,11 @@ def _exact_text(unit: str, factor: int = 1) -> PlainSerializer:
 parse_ratio = _real_parser("a ratio", "1.5 %", {"%": 1}, 100)
 parse_seconds = _real_parser("a time", "1 day", _SECONDS_PER)
 parse_ohms = _real_parser("a resistance", "0.35 ohm", {"ohm": 1})
+parse_microsiemens = _real_parser("a conductance", "25 uS", {"uS": 1})
 parse_lsb = _real_parser("a deviation", "0.5 LSB", {"LSB": 1})
 
 Ratio = Annotated[float, BeforeValidator(parse_ratio), _exact_text("%", 100)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), _exact_text("s")]
 Ohms = Annotated[float, BeforeValidator(parse_ohms), _exact_text("ohm")]
+MicroSiemens = Annotated[float, BeforeValidator(parse_microsiemens), _exact_text("uS")]
 LeastSignificantBits = Annotated[float, BeforeValidator(parse_lsb), _exact_text("LSB")]

@@ -19,6 +19,8 @@ from emulator.values.crossbars import coding_of
 from emulator.values.programming import program_devices
 from emulator.values.weights import ActorWeights, cut_weights
 
+#: Keys of a chip's devices that programming depends on.
+_PROGRAMMED_KEYS = {"statistics", "programming_noise", "g_max_us", "g_min_us"}
 _ARRAYS = ("conductance_us", "exponents", "digit_per_us")
 
 
@@ -96,7 +98,7 @@ def _identity(ima: Ima, program: Program, weights: dict[int, ActorWeights]) -> d
     return {
         "weights and mapping": digest.hexdigest(),
         "cells": [coding.cell_bits, coding.n_slices],
-        "statistics": analog.devices and [str(analog.devices.statistics), analog.devices.programming_noise],
+        "statistics": analog.devices and analog.devices.model_dump(include=_PROGRAMMED_KEYS),
         "faults": analog.faults and analog.faults.model_dump(),
     }
 

@@ -81,12 +81,18 @@ class Pairs:
         return digits
 
 
-def to_pairs(digits: NDArray[np.int64], g_max_us: float) -> Pairs:
-    """Map digits (n_slices, rows, columns) to target conductances: ``g+ = max(d s, 0)``, ``g- = max(-d s, 0)``.
+def to_pairs(digits: NDArray[np.int64], g_max_us: float, g_min_us: float = 0.0) -> Pairs:
+    """Map digits to target conductances: ``g+ = g_min + max(d s, 0)``, ``g- = g_min + max(-d s, 0)``.
 
-    ``s`` is ``g_max`` over the largest digit of the crossbar's slice.
+    ``s`` is ``g_max - g_min`` over the largest digit of the crossbar's slice.
+
+    Args:
+        digits: (n_slices, rows, columns).
+        g_max_us: conductance of the largest digit.
+        g_min_us: conductance of a zero.
     """
     largest = np.maximum(np.abs(digits).max(axis=(1, 2), initial=0), 1)
-    us_per_digit = g_max_us / largest
+    us_per_digit = (g_max_us - g_min_us) / largest
     signed = digits * us_per_digit[:, np.newaxis, np.newaxis]
-    return Pairs(np.stack([np.maximum(signed, 0.0), np.maximum(-signed, 0.0)]), 1.0 / us_per_digit)
+    conductance = g_min_us + np.stack([np.maximum(signed, 0.0), np.maximum(-signed, 0.0)])
+    return Pairs(conductance, 1.0 / us_per_digit)

@@ -25,12 +25,14 @@ class Programming:
     Attributes:
         model: statistics of the devices.
         noise: whether they miss their targets.
+        g_min_us: target of a device that holds a zero.
         stuck_off, stuck_on: shares of the devices that are stuck.
         dead: share of the crossbars that are dead.
     """
 
     model: PcmModel
     noise: bool
+    g_min_us: float = 0.0
     stuck_off: float = 0.0
     stuck_on: float = 0.0
     dead: float = 0.0
@@ -74,7 +76,7 @@ class ProgrammedDevices:
     @classmethod
     def program(cls, weights: NDArray[np.int8], coding: Coding, how: Programming, key: int) -> Self:
         """Program the weights (rows, columns) of a crossbar."""
-        model, target = how.model, to_pairs(coding.digits(weights), how.model.g_max_us)
+        model, target = how.model, to_pairs(coding.digits(weights), how.model.g_max_us, how.g_min_us)
         wanted, programmed = target.conductance_us, target.conductance_us
         if how.noise:
             normal = stream(key, Purpose.PROGRAMMING).standard_normal(wanted.shape)

@@ -11,7 +11,7 @@ Three sets of parameters, all as IBM's AIHWKIT publishes them (M. Rasch et al., 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,11 @@ class PcmModel:
     drift_mean: ClippedLog | LogThenPolynomial
     drift_deviation: ClippedLog | LogThenPolynomial
     read: ClippedPower | LogThenPolynomial
+
+    def with_range(self, g_max_us: float) -> "PcmModel":
+        """Return the same devices programmed up to another conductance, with errors in proportion (as in AIHWKIT)."""
+        factor = g_max_us / self.g_max_us
+        return replace(self, g_max_us=g_max_us, programming=tuple(factor * each for each in self.programming))
 
     def programming_deviation_us(self, target_us: Real) -> Real:
         """Return the deviation of the programmed conductance of devices with the given targets."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from emulator.config_file import Spec
-from emulator.units import LeastSignificantBits, Ohms, Ratio, Seconds
+from emulator.units import LeastSignificantBits, MicroSiemens, Ohms, Ratio, Seconds
 
 Switch = Annotated[bool, Field(strict=True)]
 
@@ -30,6 +30,9 @@ class Devices(Spec):
         age_s: time from programming to the run.
         drift_compensation: the outputs of each crossbar are multiplied by the ratio of its mean absolute read-out right
             after programming to that of now.
+        g_max_us: conductance of the largest weight of a crossbar; by default that of the statistics. Programming errors
+            grow with it.
+        g_min_us: target of a device that holds a zero; by default 0.
     """
 
     statistics: DeviceStatistics
@@ -38,6 +41,14 @@ class Devices(Spec):
     read_noise: Switch
     age_s: Seconds = Field(alias="age")
     drift_compensation: Switch
+    g_max_us: MicroSiemens | None = Field(default=None, alias="g_max")
+    g_min_us: MicroSiemens = Field(default=0.0, alias="g_min")
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.g_max_us is not None and self.g_max_us <= self.g_min_us:
+            raise ValueError(f"expected g_max above g_min, got {self.g_max_us} and {self.g_min_us} uS")
+        return self
 
 
 class Faults(Spec):

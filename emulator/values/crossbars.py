@@ -11,7 +11,7 @@ from emulator.analog.crossbar import LARGEST_LEVEL, NO_DAC, NO_INL, AnalogCrossb
 from emulator.analog.devices import EffectiveWeights, ProgrammedDevices, Programming, Reading
 from emulator.analog.pcm import GENERIC, HERMES_ONE_DEVICE, HERMES_TWO_DEVICES, PcmModel
 from emulator.analog.randomness import Purpose, stream
-from emulator.chip.analog import Adc, Analog, DeviceStatistics, Faults, Wires
+from emulator.chip.analog import Adc, Analog, Devices, DeviceStatistics, Faults, Wires
 from emulator.chip.ima import INTEGER_BITS, Ima
 
 Real = NDArray[np.float64]
@@ -53,8 +53,9 @@ class CrossbarMaker:
             return None
         faults = self.ima.analog.faults or Faults.model_construct(stuck_off=0.0, stuck_on=0.0, dead_crossbars=0.0)
         how = Programming(
-            _MODELS[devices.statistics],
+            _model(devices),
             devices.programming_noise,
+            devices.g_min_us,
             faults.stuck_off,
             faults.stuck_on,
             faults.dead_crossbars,
@@ -109,11 +110,12 @@ class CrossbarMaker:
         if devices is None or programmed is None:
             digits = coding_of(self.ima).digits(weights).astype(np.float64)
             return EffectiveWeights(digits, 1.0), np.abs(digits).max(axis=(1, 2), initial=1.0)
-        model = _MODELS[devices.statistics]
+        model = _model(devices)
         how = Reading(model, devices.drift, devices.read_noise, devices.age_s, wires.segment_ohm)
         read = programmed.read(how)
         compensation = read.compensation if devices.drift_compensation else 1.0
-        return EffectiveWeights(read.digits, compensation), model.g_max_us * programmed.digit_per_us
+        range_us = model.g_max_us - devices.g_min_us
+        return EffectiveWeights(read.digits, compensation), range_us * programmed.digit_per_us
 
     def _adc(self, largest_sums: Real, largest_input: int, key: int) -> tuple[Real, Real, int]:
         """Return each ADC's step (in units of input times digit), its gain error, and its largest code."""
@@ -130,6 +132,11 @@ class CrossbarMaker:
     @property
     def _largest_digit(self) -> int:
         return min((1 << self.ima.weight_bits) - 1, _LARGEST_WEIGHT)
+
+
+def _model(devices: Devices) -> PcmModel:
+    model = _MODELS[devices.statistics]
+    return model if devices.g_max_us is None else model.with_range(devices.g_max_us)
 
 
 def _fixed_point(digits: Real) -> tuple[NDArray[np.int16], Real]:

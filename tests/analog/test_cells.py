@@ -54,6 +54,13 @@ def test_the_largest_weight_of_a_crossbar_gets_the_largest_conductance() -> None
     assert pairs.conductance_us[1, 0].tolist() == [[0.0, 12.5], [0.0, 0.0]]
 
 
+def test_a_range_of_conductances_starts_at_its_least() -> None:
+    weights = np.array([[127, -127, 0, 64]], np.int8)
+    pairs = to_pairs(Coding(8, 1).digits(weights), 25.0, 5.0)
+    assert pairs.conductance_us[:, 0, 0] == pytest.approx(np.array([[25, 5, 5, 5 + 20 * 64 / 127], [5, 25, 5, 5]]))
+    assert pairs.digits[0] == pytest.approx(weights.astype(float))
+
+
 def test_a_crossbar_of_zeros_has_no_conductance() -> None:
     pairs = to_pairs(Coding(8, 1).digits(np.zeros((3, 3), np.int8)), 25.0)
     assert not pairs.conductance_us.any()

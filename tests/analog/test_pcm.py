@@ -126,6 +126,13 @@ def test_reads_scatter_as_published(name: str, r: float) -> None:
     assert read.std() == pytest.approx(expected, rel=deviation_tolerance(N) + 2e-2 * (expected > 0.3 * present[0]))
 
 
+def test_another_range_has_errors_in_proportion() -> None:
+    wide = GENERIC.with_range(50.0)
+    r = np.linspace(0, 1, 11)
+    assert wide.programming_deviation_us(50 * r) == pytest.approx(2 * GENERIC.programming_deviation_us(25 * r))
+    assert wide.drift_exponents(50 * r, r) == pytest.approx(GENERIC.drift_exponents(25 * r, r))
+
+
 def test_the_read_noise_of_a_full_device_at_twenty_seconds_is_3_7_percent() -> None:
     full = np.array([25.0])
     assert GENERIC.read_deviation_us(full, full, 0.0)[0] / 25.0 == pytest.approx(0.037, abs=5e-4)

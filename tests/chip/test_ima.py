@@ -14,6 +14,10 @@ from emulator.errors import ConfigError, MappingError
 from emulator.mapping.place import _check_widths
 
 CHIPS = Path(__file__).parents[2] / "configs" / "chips"
+DEVICES = {
+    "statistics": "generic", "programming_noise": True, "drift": True, "read_noise": True, "age": "1 day",
+    "drift_compensation": True,
+}  # fmt: skip
 VARIANTS = ("bruschi2023-pcm", "bruschi2023-hermes", "bruschi2023-sram")
 
 
@@ -113,6 +117,10 @@ def test_sliced_weights_take_columns_and_results_of_their_own() -> None:
         (
             {"adc": {"range": "per_cell", "gain_spread": "0 %", "integral_nonlinearity": "0 LSB"}},
             "cluster.ima.analog.adc.range: expected 'per_column', 'per_layer' or 'fixed', got 'per_cell'",
+        ),
+        (
+            {"devices": {**DEVICES, "g_max": "5 uS", "g_min": "6 uS"}},
+            "devices: expected g_max above g_min, got 5.0",
         ),
         (
             {"devices": {"statistics": "flash"}},

@@ -30,6 +30,7 @@ ADC = {"range": "per_column", "gain_spread": "0 %", "integral_nonlinearity": "0 
 MODELS: dict[str, dict[str, Any]] = {
     "devices": {"devices": DEVICES},
     "faults": {"devices": QUIET, "faults": {"stuck_off": "2 %", "stuck_on": "1 %", "dead_crossbars": "10 %"}},
+    "range": {"devices": {**DEVICES, "g_max": "40 uS", "g_min": "2 uS"}},
     "wires": {"devices": QUIET, "wires": {"segment": "1 ohm"}},
     "converters": {"adc": {**ADC, "gain_spread": "1 %", "integral_nonlinearity": "1 LSB"}},
     "layer range": {"adc": {**ADC, "range": "per_layer"}},
