@@ -12,6 +12,9 @@ from launch.accuracy_table import Accuracy, Point
 #: Okabe and Ito's colours, which people with any colour vision tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73")
 
+#: Where the axis of accuracies begins at the latest: leaves room for the legend, and small differences small.
+_LOWEST_AT_LEAST = 88
+
 
 def draw_accuracy(accuracy: Accuracy, path: Path) -> None:
     """Draw the curves that an accuracy has and write them to a PNG file."""
@@ -39,6 +42,8 @@ def _draw_panel(axis: Axes, accuracy: Accuracy, groups: Sequence[str]) -> None:
                 [_x_of(point) for point in points], [100 * point.mean for point in points], errors,
                 color=color, marker="o", markersize=4, capsize=3, linewidth=1.5, label=group,
             )  # fmt: skip
+    lowest, _ = axis.get_ylim()
+    axis.set_ylim(min(lowest, _LOWEST_AT_LEAST), 101)  # no accuracy exceeds 100 %, whatever the intervals say
     axis.yaxis.set_major_formatter("{x:.3g} %")
     axis.grid(visible=True, axis="y", color="0.9")
     axis.spines[["top", "right"]].set_visible(False)
