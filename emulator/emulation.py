@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,11 +21,14 @@ from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
 from emulator.values.blocks import balanced_blocks
+from emulator.values.conversions import Conversions, count_conversions
 from emulator.values.convolution import Held
+from emulator.values.crossbars import is_ideal
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
+from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.warm_up import compile_kernels
-from emulator.values.weights import ActorWeights, cut_weights
+from emulator.values.weights import cut_weights
 from emulator.values.work import estimate_work, host_costs
 
 _WEIGHTS_TAG = 0
@@ -49,11 +52,13 @@ class Workload:
 
     Attributes:
         images: quantised network input, (n_images, height, width, channels).
+        analog: how the chip's crossbars are set up; of no account for ideal ones.
     """
 
     mapping: Mapping
     program: Program
     images: NDArray[np.generic]
+    analog: AnalogSetup = field(default_factory=AnalogSetup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class RankSummary:
         waited_s: wall time spent waiting for other ranks.
         n_events: timing events handled.
         ports: traffic per port, on the rank that ran the timing plane, else None.
+        conversions: of the analog crossbars on this rank, by MVM actor.
     """
 
     clusters: Span
@@ -75,6 +81,7 @@ class RankSummary:
     traffic: Traffic
     n_events: int
     ports: PortTotals | None
+    conversions: dict[int, Conversions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +118,8 @@ def emulate(
         ParallelError: there are more ranks than clusters with work.
     """
     if workload is not None and plane is not Plane.TIMING:
-        compile_kernels(workload.program, is_noisy=False)  # while the other ranks wait for the program
+        is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
+        compile_kernels(workload.program, is_noisy=is_noisy)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
     n_events, ports, timing_s = 0, None, 0.0
     if share.plane is not Plane.VALUES and comm.rank == comm.size - 1:
@@ -119,13 +127,14 @@ def emulate(
         engine = TimingEngine(lower_program(share.program, share.chip), share.n_images, sink)
         engine.run()
         n_events, ports, timing_s = engine.n_events, engine.port_totals, time.perf_counter() - began
-    traffic, values_s = Traffic(), 0.0
+    traffic, values_s, conversions = Traffic(), 0.0, dict[int, Conversions]()
     if share.plane is not Plane.TIMING:
-        held = _hand_out_weights(workload, share, comm)
+        holdings = _hand_out(workload, share, comm)
+        analog = holdings.make_crossbars(share.program, share.chip.cluster.ima)
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            Held(held, {}),
+            Held(holdings.weights, analog),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,
@@ -134,7 +143,10 @@ def emulate(
         )
         executor.run(on_image)
         traffic, values_s = executor.traffic, time.perf_counter() - began
-    return RankSummary(share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports)
+        conversions = count_conversions(share.program, analog, share.n_images, executor.n_clipped())
+    return RankSummary(
+        share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports, conversions
+    )
 
 
 def check_ranks(program: Program, n_ranks: int) -> None:
@@ -164,18 +176,20 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 
-def _hand_out_weights(workload: Workload | None, share: _Share, comm: Comm) -> dict[int, ActorWeights]:
-    """Send every rank the weights of its own clusters, from rank 0."""
+def _hand_out(workload: Workload | None, share: _Share, comm: Comm) -> Holdings:
+    """Send every rank what its own clusters hold, from rank 0."""
     length = np.zeros(1, np.int64)
     if workload is None:
         comm.wait(comm.irecv(length, 0, _WEIGHTS_TAG))
         buffer = np.empty(int(length[0]), np.uint8)
         comm.wait(comm.irecv(buffer, 0, _WEIGHTS_TAG))
-        held = unpack(buffer.tobytes())
-        return {actor_id: ActorWeights(*arrays) for actor_id, arrays in held.items()}
+        return Holdings.from_bytes(buffer.tobytes())
     for rank in range(1, comm.size):
-        held_there = cut_weights(workload.mapping, workload.program, share.blocks[rank])
-        data = pack({i: (w.crossbar, w.offset, w.multiplier) for i, w in held_there.items()})
+        data = _cut(workload, share.blocks[rank]).to_bytes()
         comm.wait(comm.isend(np.array([len(data)], np.int64), rank, _WEIGHTS_TAG))
         comm.wait(comm.isend(np.frombuffer(data, np.uint8), rank, _WEIGHTS_TAG))
-    return cut_weights(workload.mapping, workload.program, share.blocks[0])
+    return _cut(workload, share.blocks[0])
+
+
+def _cut(workload: Workload, clusters: Span) -> Holdings:
+    return Holdings.cut(cut_weights(workload.mapping, workload.program, clusters), workload.analog)

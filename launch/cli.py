@@ -1,4 +1,4 @@
-"""The command line: ``aimc run``, ``study``, ``report``, ``export``, ``compare``, ``digest``, ``verify``, ``map``."""
+"""The command line: ``aimc run``, ``study``, ``accuracy``, ``report``, ``export``, ``compare``, ``verify`` and more."""
 
 import argparse
 import json
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from emulator.errors import ConfigError, EmulatorError
 from launch.analysis_commands import add_analysis_commands, add_trace_argument
+from launch.arguments import add_ranks_argument, seed
+from launch.cli_analog import add_accuracy, add_program
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
 
@@ -24,6 +26,7 @@ _EXAMPLES = """examples:
   aimc verify runs/first                                          compare the values with onnxruntime
   aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
   aimc study configs/studies/tiny.yaml -n 2 -o runs/tiny          many runs; again: only what has changed
+  aimc accuracy configs/runs/digits.yaml -n 2                     accuracy on analog crossbars
 """
 
 _STUDY_TEXT = """Run the timing plane of every case of a study file.
@@ -95,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[common], help="emulate a run file")
     _add_run_arguments(run)
-    _add_ranks_argument(run)
+    add_ranks_argument(run)
     run.set_defaults(command=_run)
 
     study = commands.add_parser(
@@ -110,9 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("-o", "--output", type=Path, metavar="DIR", help="new or old folder (default: runs/NAME)")
     study.add_argument("--json", action="store_true", help="print JSON instead of a table")
     study.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
-    _add_ranks_argument(study)
+    add_ranks_argument(study)
     study.set_defaults(command=_study)
 
+    add_accuracy(commands, common)
+    add_program(commands, common)
     add_analysis_commands(commands, common)
 
     digest = commands.add_parser("digest", parents=[common], help="work out a trace's digest anew and check it")
@@ -136,25 +141,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: runs/CONFIG-NUMBER)")
     parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
-    parser.add_argument("--seed", type=_seed, help="replace the run file's seed")
+    parser.add_argument("--seed", type=seed, help="replace the run file's seed")
     parser.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
-
-
-def _add_ranks_argument(parser: argparse.ArgumentParser) -> None:
-    about = "MPI ranks to start on this machine (default: 1)"
-    parser.add_argument("-n", "--ranks", type=_positive, default=1, help=about)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got '{text}'")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from traces.analysis.accounting import CAUSES
 from traces.analysis.chip import ChipFacts, chip_of
+from traces.analysis.conversions import LayerConversions, measure_conversions
 from traces.analysis.records import Records, order_records
 from traces.analysis.throughput import PS_PER_S
 from traces.analysis.timing import Timing, measure_timing
@@ -51,6 +52,7 @@ class Report:
     chip: ChipFacts | None
     timing: Timing | None
     top_classes: tuple[int, ...]
+    conversions: tuple[LayerConversions, ...]
 
     @property
     def tops(self) -> float | None:
@@ -117,6 +119,7 @@ class Report:
             **_timing_to_json(self.timing),
             "published": [{**asdict(each), "deviation": each.deviation} for each in self.comparisons()],
             "top_classes": list(self.top_classes),
+            "conversions": [asdict(layer) for layer in self.conversions],
         }
 
     def _rates(self) -> dict[str, float | None]:
@@ -161,6 +164,7 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
         chip=chip,
         timing=timing,
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
+        conversions=measure_conversions(trace),
     )
 
 
