@@ -26,13 +26,16 @@ class OnnxConfig(Spec):
 
     Attributes:
         model: the ONNX file.
-        calibration: images with which a float model is quantised; by default the run's own inputs.
+        calibration: images with which a float model is quantised and ADC ranges are calibrated; by default the run's
+            own inputs.
+        float_model: the floating-point model behind a quantised one, to compare accuracies with.
         mean, std: subtracted from and divided into pixel / 255, one value or one per channel.
     """
 
     kind: Literal["onnx"]
     model: Path
     calibration: Path | None = None
+    float_model: Path | None = None
     mean: Annotated[tuple[float, ...], Field(min_length=1, max_length=3)] = (0.0,)
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)] = (1.0,)
 
@@ -44,21 +47,28 @@ class InputsConfig(Spec):
         path: a PNG or JPEG file, a folder of them, or a ``.npy`` array.
         count: how many to use, from the first; all by default.
         crop: use only the middle ``crop`` x ``crop`` pixels of each.
+        labels: a ``.npy`` array with the class of each image, for ``aimc accuracy``.
     """
 
     path: Path
     count: Count | None = None
     crop: Count | None = None
+    labels: Path | None = None
 
 
 class RunConfig(Spec):
-    """A run file. Paths in it are relative to the file."""
+    """A run file. Paths in it are relative to the file.
+
+    Attributes:
+        devices: what ``aimc program`` wrote: these devices are used instead of newly programmed ones.
+    """
 
     chip: Path
     policy: Path
     network: Annotated[BuiltInConfig | OnnxConfig, Field(discriminator="kind")]
     inputs: InputsConfig
     seed: Seed
+    devices: Path | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     def resolve(self, path: Path) -> Path:
@@ -76,10 +86,15 @@ def load_run_config(path: Path | str) -> RunConfig:
     config = load_model(path, RunConfig, "a run (chip, policy, network, inputs, seed)")
     config._folder = path.parent  # noqa: SLF001 (the model's own private attribute)
     named = {"chip": config.chip, "policy": config.policy, "inputs.path": config.inputs.path}
+    if config.devices is not None:
+        named["devices"] = config.devices
+    if config.inputs.labels is not None:
+        named["inputs.labels"] = config.inputs.labels
     if isinstance(config.network, OnnxConfig):
         named["network.model"] = config.network.model
-        if config.network.calibration is not None:
-            named["network.calibration"] = config.network.calibration
+        for key in ("calibration", "float_model"):
+            if getattr(config.network, key) is not None:
+                named[f"network.{key}"] = getattr(config.network, key)
     for key, named_path in named.items():
         if not config.resolve(named_path).exists():
             raise ConfigError(f"{path}: {key}: no such file or folder: {config.resolve(named_path)}")

@@ -174,13 +174,12 @@ def _suggest(key: str, known: list[str]) -> str:
 def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN401 (whatever stands in the file)
     """Write a location as ``cluster.ima.rows`` or ``levels[0].width``, without the tags of unions."""
     parts = ""
-    for position, step in enumerate(location):
+    for step in location:
         if isinstance(step, int):
             parts += f"[{step}]"
             data = data[step] if isinstance(data, list) and step < len(data) else None
             continue
-        is_tag = isinstance(data, dict) and step not in data and data.get("kind") == step
-        if is_tag and position < len(location) - 1:
+        if isinstance(data, dict) and step not in data and step in (data.get("kind"), data.get("technology")):
             continue
         parts += f".{step}" if parts else step
         data = data.get(step) if isinstance(data, dict) else None
@@ -189,16 +188,22 @@ def _key_path(location: tuple[int | str, ...], data: Any) -> str:  # noqa: ANN40
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """List the keys that a mapping at ``location`` may have, as far as the models tell."""
+    models = [model]
     for step in location:
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        inner = field.annotation if field else None
-        inner = next(
-            (each for each in get_args(inner) if each is not type(None)), inner
-        )  # a section that may be absent
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        tagged = [member for member in models if step in _tags(member)]
+        fields = [f for member in models for name, f in member.model_fields.items() if step in (name, f.alias)]
+        models = tagged or [member for field in fields for member in _models_in(field.annotation)]
+    return [field.alias or name for member in models for name, field in member.model_fields.items()]
+
+
+def _tags(model: type[BaseModel]) -> set[object]:
+    """Return what the fields say that tell the members of a union apart."""
+    return {tag for field in model.model_fields.values() for tag in get_args(field.annotation)}
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    inner = get_args(annotation) or (annotation,)
+    return [member for member in inner if isinstance(member, type) and issubclass(member, BaseModel)]
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401

@@ -25,11 +25,14 @@ from emulator.timing.engine import PortTotals
 from emulator.timing.records import TimingSink
 from emulator.timing.sync import RankTiming, SyncCounts, compile_timing
 from emulator.values.blocks import balanced_blocks
+from emulator.values.conversions import Conversions, count_conversions
 from emulator.values.convolution import Held
+from emulator.values.crossbars import is_ideal
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
+from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.warm_up import compile_kernels
-from emulator.values.weights import ActorWeights, cut_weights
+from emulator.values.weights import cut_weights
 from emulator.values.work import host_costs
 
 _WEIGHTS_TAG = 0
@@ -53,11 +56,13 @@ class Workload:
 
     Attributes:
         images: quantised network input, (n_images, height, width, channels).
+        analog: how the chip's crossbars are set up; of no account for ideal ones.
     """
 
     mapping: Mapping
     program: Program
     images: NDArray[np.generic]
+    analog: AnalogSetup = field(default_factory=AnalogSetup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class RankSummary:
         n_boundary_tokens: tokens that this rank sent to other ranks.
         sync: what keeping time with the other ranks took.
         ports: traffic of the rank's ports, None if the timing plane did not run.
+        conversions: of the analog crossbars on this rank, by MVM actor.
     """
 
     clusters: Span
@@ -83,6 +89,7 @@ class RankSummary:
     n_boundary_tokens: int
     sync: SyncCounts
     ports: PortTotals | None
+    conversions: dict[int, Conversions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +138,18 @@ def emulate(
     if plane is not Plane.VALUES and comm.size > 1 and comm.rank == comm.size - 1:
         compile_timing()  # once for all, while rank 0 prepares
     if workload is not None and plane is not Plane.TIMING:
-        compile_kernels(workload.program, is_noisy=False)  # while the other ranks wait for the program
+        is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
+        compile_kernels(workload.program, is_noisy=is_noisy)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
     timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink)
-    traffic, values_s = Traffic(), 0.0
+    traffic, values_s, conversions = Traffic(), 0.0, dict[int, Conversions]()
     if share.plane is not Plane.TIMING:
-        held = _hand_out_weights(workload, share, comm)
+        holdings = _hand_out(workload, share, comm)
+        analog = holdings.make_crossbars(share.program, share.chip.cluster.ima)
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            Held(held, {}),
+            Held(holdings.weights, analog),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,
@@ -149,6 +158,7 @@ def emulate(
         )
         executor.run(on_image)
         traffic, values_s = executor.traffic, time.perf_counter() - began
+        conversions = count_conversions(share.program, analog, share.n_images, executor.n_clipped())
     return RankSummary(
         clusters=share.blocks[comm.rank],
         values_s=values_s,
@@ -159,6 +169,7 @@ def emulate(
         n_boundary_tokens=timed.n_boundary_tokens,
         sync=timed.sync,
         ports=timed.ports,
+        conversions=conversions,
     )
 
 
@@ -225,18 +236,20 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 
-def _hand_out_weights(workload: Workload | None, share: _Share, comm: Comm) -> dict[int, ActorWeights]:
-    """Send every rank the weights of its own clusters, from rank 0."""
+def _hand_out(workload: Workload | None, share: _Share, comm: Comm) -> Holdings:
+    """Send every rank what its own clusters hold, from rank 0."""
     length = np.zeros(1, np.int64)
     if workload is None:
         comm.wait(comm.irecv(length, 0, _WEIGHTS_TAG))
         buffer = np.empty(int(length[0]), np.uint8)
         comm.wait(comm.irecv(buffer, 0, _WEIGHTS_TAG))
-        held = unpack(buffer.tobytes())
-        return {actor_id: ActorWeights(*arrays) for actor_id, arrays in held.items()}
+        return Holdings.from_bytes(buffer.tobytes())
     for rank in range(1, comm.size):
-        held_there = cut_weights(workload.mapping, workload.program, share.blocks[rank])
-        data = pack({i: (w.crossbar, w.offset, w.multiplier) for i, w in held_there.items()})
+        data = _cut(workload, share.blocks[rank]).to_bytes()
         comm.wait(comm.isend(np.array([len(data)], np.int64), rank, _WEIGHTS_TAG))
         comm.wait(comm.isend(np.frombuffer(data, np.uint8), rank, _WEIGHTS_TAG))
-    return cut_weights(workload.mapping, workload.program, share.blocks[0])
+    return _cut(workload, share.blocks[0])
+
+
+def _cut(workload: Workload, clusters: Span) -> Holdings:
+    return Holdings.cut(cut_weights(workload.mapping, workload.program, clusters), workload.analog)

@@ -5,6 +5,7 @@ the emulator counts in. A bare number, a unit of another kind and a fraction of 
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -50,3 +51,38 @@ MillicyclesPerElement = Annotated[
     BeforeValidator(parse_millicycles),
     PlainSerializer(lambda amount: f"{amount // 1000}.{amount % 1000:03d} cycles/element"),
 ]
+
+
+# Parameters of analog models are real numbers: nothing is counted in them.
+
+_SECONDS_PER = {"s": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600, "day": 86_400, "days": 86_400}
+_SECONDS_PER |= {"month": 2_592_000, "months": 2_592_000, "year": 31_536_000, "years": 31_536_000}  # 30 and 365 days
+
+
+def _real_parser(kind: str, example: str, units: Mapping[str, int], scale: int = 1) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
+        expected = f"expected {kind} such as '{example}'"
+        amount = read_quantity(value, expected, units)
+        if amount < 0:
+            raise ValueError(f"{expected}, at least 0, got '{value}'")
+        return float(amount / scale)
+
+    return parse
+
+
+def _exact_text(unit: str, factor: int = 1) -> PlainSerializer:
+    """Write a number so that reading it again gives the same one."""
+    return PlainSerializer(lambda amount: f"{Decimal(repr(amount)) * factor:f} {unit}")
+
+
+parse_ratio = _real_parser("a ratio", "1.5 %", {"%": 1}, 100)
+parse_seconds = _real_parser("a time", "1 day", _SECONDS_PER)
+parse_ohms = _real_parser("a resistance", "0.35 ohm", {"ohm": 1})
+parse_microsiemens = _real_parser("a conductance", "25 uS", {"uS": 1})
+parse_lsb = _real_parser("a deviation", "0.5 LSB", {"LSB": 1})
+
+Ratio = Annotated[float, BeforeValidator(parse_ratio), _exact_text("%", 100)]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), _exact_text("s")]
+Ohms = Annotated[float, BeforeValidator(parse_ohms), _exact_text("ohm")]
+MicroSiemens = Annotated[float, BeforeValidator(parse_microsiemens), _exact_text("uS")]
+LeastSignificantBits = Annotated[float, BeforeValidator(parse_lsb), _exact_text("LSB")]

@@ -31,6 +31,7 @@ def make_header(prepared: Prepared, *, plane: Plane, n_ranks: int) -> Header:
         attributes={
             "program_hash": program_hash(program),
             "model_hash": prepared.model_hash,
+            "devices_hash": prepared.devices_hash,
             "name": f"{prepared.workload.mapping.network.name} on {chip.name}",
             "plane": str(plane),
             "engine": "compiled",

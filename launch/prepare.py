@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.config import BuiltInConfig, OnnxConfig, RunConfig, load_run_config
-from emulator.emulation import Workload
+from emulator.emulation import Plane, Workload
 from emulator.errors import InputError
 from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
 from emulator.network.graph import Network
@@ -28,6 +28,9 @@ from emulator.optimize.judge import OnCandidate
 from emulator.optimize.plan import Plan, plan_mapping
 from emulator.program.build import build_program
 from emulator.program.dataflow import Program
+from emulator.values.calibration import calibrate, needs_calibration
+from emulator.values.holdings import AnalogSetup
+from launch.devices import load_devices
 
 MODEL_NAME = "model.onnx"
 INPUTS_NAME = "inputs.npy"
@@ -47,6 +50,7 @@ class Prepared:
         images: uint8, (n_images, height, width, channels).
         model_hash: SHA-256 of the quantised model's file.
         texts: run, chip and policy file, and the mapping as a policy file, by the names of the trace's attributes.
+        devices_hash: SHA-256 of the programmed devices' file, empty if there is none.
     """
 
     config: RunConfig
@@ -54,9 +58,12 @@ class Prepared:
     images: NDArray[np.uint8]
     model_hash: str
     texts: dict[str, str]
+    devices_hash: str = ""
 
 
-def prepare_run(config_path: Path, folder: Path, seed: int | None, on_candidate: OnCandidate) -> Prepared:
+def prepare_run(
+    config_path: Path, folder: Path, seed: int | None, on_candidate: OnCandidate, plane: Plane = Plane.BOTH
+) -> Prepared:
     """Prepare a run and copy all that made it to ``folder``.
 
     Args:
@@ -64,6 +71,7 @@ def prepare_run(config_path: Path, folder: Path, seed: int | None, on_candidate:
         folder: an existing, empty output folder.
         seed: replaces the run file's seed if given.
         on_candidate: hears of every candidate of a search for a mapping.
+        plane: what will run; analog crossbars are set up for values alone.
 
     Raises:
         EmulatorError: whatever is wrong with the run's files, its network or its mapping.
@@ -76,13 +84,16 @@ def prepare_run(config_path: Path, folder: Path, seed: int | None, on_candidate:
     model = folder / MODEL_NAME
     write_model(config, images, model)
     workload, mapping_text = make_workload(config, chip, policy, images, model, on_candidate)
+    if plane is not Plane.TIMING:
+        workload = set_up_analog(config, workload, images)
     np.save(folder / INPUTS_NAME, images)
     paths = {"run_file": config_path, "chip_file": config.resolve(config.chip)}
     paths["policy_file"] = config.resolve(config.policy)
     texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()} | {"mapping_file": mapping_text}
     for key, text in texts.items():
         (folder / CONFIG_NAMES[key]).write_text(text, encoding="utf-8")
-    return Prepared(config, workload, images, hash_file(model), texts)
+    devices_hash = "" if config.devices is None else hash_file(config.resolve(config.devices))
+    return Prepared(config, workload, images, hash_file(model), texts, devices_hash)
 
 
 def make_workload(
@@ -112,7 +123,36 @@ def make_workload(
         network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate, ends_early=ends_early
     )
     pixels = quantize_input(network, images, preprocessing_of(config))
-    return Workload(plan.mapping, build_program(plan.mapping), pixels), mapping_text(plan)
+    program, text = build_program(plan.mapping), mapping_text(plan)
+    return Workload(plan.mapping, program, pixels), text
+
+
+def set_up_analog(config: RunConfig, workload: Workload, images: NDArray[np.uint8]) -> Workload:
+    """Return a workload with calibrated ADCs and programmed devices, as far as its chip and the run file ask for them.
+
+    Args:
+        config: the run file.
+        workload: what ``make_workload`` made of it.
+        images: the run's images, for calibration where the run file names no others.
+
+    Raises:
+        EmulatorError: calibration images or devices are not there, or do not fit.
+    """
+    mapping, program = workload.mapping, workload.program
+    ima, largest_sums, programmed = mapping.chip.cluster.ima, {}, {}
+    if needs_calibration(ima):
+        calibration_images = _calibration_images(config, images)
+        seen = quantize_input(mapping.network, calibration_images, preprocessing_of(config))
+        largest_sums = calibrate(mapping, program, seen)
+    if config.devices is not None:
+        programmed = load_devices(config.resolve(config.devices), mapping, program)
+    return replace(workload, analog=AnalogSetup(config.seed, largest_sums, programmed))
+
+
+def _calibration_images(config: RunConfig, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what ranges are calibrated with: the images that the run file names for it, else the run's own."""
+    named = config.network.calibration if isinstance(config.network, OnnxConfig) else None
+    return images if named is None else load_images(config.resolve(named))
 
 
 def mapping_text(plan: Plan) -> str:

@@ -131,7 +131,7 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
         raise ConfigError(f"{options.output}: the output folder cannot be made: {error.strerror}") from None
     try:
         with preparing("preparing network, mapping and program", shown=options.progress) as on_candidate:
-            prepared = prepare_run(options.config, options.output, options.seed, on_candidate)
+            prepared = prepare_run(options.config, options.output, options.seed, on_candidate, options.plane)
         check_ranks(prepared.workload, options.plane, comm.size)
     except BaseException:
         rmtree(options.output)
@@ -225,6 +225,11 @@ def _describe_rank(summary: RankSummary, writer: RankWriter, total_s: float) -> 
             "n_bytes": ports.n_bytes[used] if ports else empty,
             "n_bursts": ports.n_bursts[used] if ports else empty,
         },
+        "conversions": {
+            "actor": np.array(list(summary.conversions), np.int64),
+            "n_conversions": np.array([c.n_conversions for c in summary.conversions.values()], np.int64),
+            "n_clipped": np.array([c.n_clipped for c in summary.conversions.values()], np.int64),
+        },
         "n_events": summary.n_events,
         "counts": writer.digest.counts,
         "lanes": writer.digest.lanes,
@@ -240,10 +245,9 @@ def _merge(folder: Path, ranks: list[dict[str, Any]], merging: float, began: flo
     rows[0]["total_s"] = time.perf_counter() - began
     summaries: dict[str, dict[str, Any]] = {
         "ranks": {name: [row[name] for row in rows] for name in rows[0]},
-        "port_totals": {
-            name: np.concatenate([rank["ports"][name] for rank in ranks]) for name in ranks[0]["ports"]
-        },
-    }  # fmt: skip
+        "port_totals": _joined(ranks, "ports"),
+        "conversions": _joined(ranks, "conversions"),
+    }
     return merge_ranks(
         [rank_path(folder, rank) for rank in range(len(ranks))],
         folder / TRACE_NAME,
@@ -251,6 +255,10 @@ def _merge(folder: Path, ranks: list[dict[str, Any]], merging: float, began: flo
         n_events=sum(rank["n_events"] for rank in ranks),
         digest=digest,
     )
+
+
+def _joined(ranks: list[dict[str, Any]], table: str) -> dict[str, Any]:
+    return {name: np.concatenate([rank[table][name] for rank in ranks]) for name in ranks[0][table]}
 
 
 def _print_end(options: RunOptions, digest: str, total_s: float) -> None:

@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.table import Table as TextTable
 
 from traces.analysis.bottleneck import Stage
+from traces.analysis.conversions import LayerConversions
 from traces.analysis.timing import Timing
 from traces.analysis.utilization import LayerUse
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
-_CAUSE_HEADINGS = ("analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation")
+_CAUSE_HEADINGS: tuple[str, ...] = ("analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation")
 _CAUSE_HEADINGS += ("waiting\nfor input", "for\nconsumers", "sleep")
 
 
@@ -61,10 +62,19 @@ def _run_table(report: Report) -> TextTable:
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
+    if report.conversions:
+        table.add_row("ADCs", _describe_conversions(report.conversions))
     walls = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.wall_s.items())
     table.add_row("wall time", f"{walls} on {report.n_ranks} rank(s), {report.n_events:,} timing events")
     table.add_row("digest", report.digest)
     return table
+
+
+def _describe_conversions(layers: tuple[LayerConversions, ...]) -> str:
+    n_conversions, n_clipped = sum(layer.n_conversions for layer in layers), sum(layer.n_clipped for layer in layers)
+    text = f"{n_clipped:,} of {n_conversions:,} conversions clipped ({n_clipped / max(1, n_conversions):.3%})"
+    worst = max(layers, key=lambda layer: layer.clipped_share)
+    return text + (f", most in {escape(worst.layer)} ({worst.clipped_share:.3%})" if n_clipped else "")
 
 
 def _describe_energy(report: Report) -> str:
@@ -125,10 +135,10 @@ def _loss_table(report: Report, timing: Timing) -> TextTable:
     table = _table("Losses against the peak of all crossbars", ("step", "factor", "TOPS left"))
     waterfall = timing.waterfall
     if waterfall:
-        table.add_row("peak", "", f"{waterfall.peak_tops:,.1f}")
+        table.add_row("peak", "", f"{waterfall.peak_tops:,.4g}")
         for (name, factor), left in zip(waterfall.factors.items(), waterfall.tops_after, strict=True):
-            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.1f}")
-        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.1f}")
+            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.3g}")
+        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.3g}")
     return table
 
 

@@ -140,6 +140,11 @@ SUMMARY_TABLES: dict[str, tuple[Column, ...]] = {
         Column("n_bytes", "i8", "bytes", "bytes moved"),
         Column("n_bursts", "i8", "1", "bursts moved"),
     ),
+    "conversions": (
+        Column("actor", "u4", "row of actors", "crossbar with analog models; ideal ones are left out", since=2),
+        Column("n_conversions", "i8", "1", "sums that its ADCs converted", since=2),
+        Column("n_clipped", "i8", "1", "of these, sums beyond the ADC's range", since=2),
+    ),
     "ranks": (
         Column("host", TEXT, "-", "where the rank ran"),
         Column("first_cluster", "u4", "-", "first cluster of its block"),
@@ -176,6 +181,7 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "digest": (str, "digest of the canonical content, hexadecimal"),
     "program_hash": (str, "SHA-256 of the program, hexadecimal"),
     "model_hash": (str, "SHA-256 of the quantised ONNX model, hexadecimal"),
+    "devices_hash": (str, "SHA-256 of the file of programmed devices, empty if there is none (since version 2)"),
     "name": (str, "network and chip, in words"),
     "plane": (str, "both, values or timing"),
     "engine": (str, "timing engine"),

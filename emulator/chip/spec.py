@@ -10,55 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from emulator.chip.ima import Count, DigitalIma, PcmIma
 from emulator.config_file import Spec
-from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes, TimePs
+from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes
 from traces.energy import AreaCosts, EnergyCosts, Published
 
-Count = Annotated[int, Field(ge=1, strict=True)]
-Bits = Annotated[int, Field(ge=1, le=32, strict=True)]
-
 _PS_PER_S = 10**12
-
-
-class Ima(Spec):
-    """An in-memory accelerator: one crossbar with its converters and streamers."""
-
-    technology: Literal["pcm"]
-    rows: Count
-    columns: Count
-    weight_bits: Bits
-    dac_bits: Bits
-    adc_bits: Bits
-    mvm_latency_ps: TimePs = Field(alias="mvm_latency")
-    stream_ports: Count
-    stream_port_bytes: BytesPerCycle = Field(alias="stream_port_width")
-    stream_in_overhead_cycles: Cycles = Field(alias="stream_in_overhead")
-    stream_out_overhead_cycles: Cycles = Field(alias="stream_out_overhead")
-    pipelined: Annotated[bool, Field(strict=True)]
-
-    def stream_in_cycles(self, n_rows: int) -> int:
-        """Cycles to bring ``n_rows`` inputs to the DACs."""
-        return self._stream_cycles(n_rows, self.dac_bits) + self.stream_in_overhead_cycles
-
-    def stream_out_cycles(self, n_columns: int) -> int:
-        """Cycles to bring ``n_columns`` results from the ADCs to L1."""
-        return self._stream_cycles(n_columns, self.adc_bits) + self.stream_out_overhead_cycles
-
-    def job_latency_ps(self, n_rows: int, n_columns: int, cycle_ps: int) -> int:
-        """Time of one MVM from the first input read to the last result written."""
-        streaming = self.stream_in_cycles(n_rows) + self.stream_out_cycles(n_columns)
-        return self.mvm_latency_ps + streaming * cycle_ps
-
-    def job_interval_ps(self, n_rows: int, n_columns: int, cycle_ps: int) -> int:
-        """Time between two successive MVMs: the slower of computing and streaming, or their sum if not pipelined."""
-        if not self.pipelined:
-            return self.job_latency_ps(n_rows, n_columns, cycle_ps)
-        streaming = self.stream_in_cycles(n_rows) + self.stream_out_cycles(n_columns)
-        return max(self.mvm_latency_ps, streaming * cycle_ps)
-
-    def _stream_cycles(self, n_elements: int, bits: int) -> int:
-        n_bytes = n_elements * -(-bits // 8)
-        return -(-n_bytes // (self.stream_ports * self.stream_port_bytes))
 
 
 class Dma(Spec):
@@ -92,7 +49,7 @@ class Cluster(Spec):
     n_cores: Count = Field(alias="cores")
     l1_bytes: SizeBytes = Field(alias="l1")
     synchronization_cycles: Cycles = Field(alias="synchronization")
-    ima: Ima
+    ima: Annotated[PcmIma | DigitalIma, Field(discriminator="technology")]
     dma: Dma
     core_costs: CoreCosts
 

@@ -113,5 +113,5 @@ class Mapping:
         if not layer.blocks or layer.layer.weights is None:
             return 0.0
         ima = self.chip.cluster.ima
-        n_weights = layer.layer.weights.values.size * layer.n_copies * layer.pixels_per_mvm
+        n_weights = layer.layer.weights.values.size * layer.n_copies * layer.pixels_per_mvm * ima.columns_per_weight
         return n_weights / (len(layer.blocks) * ima.rows * ima.columns)

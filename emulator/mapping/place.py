@@ -110,7 +110,7 @@ class _Placer:
 
     def _check_pixels(self, layer: Layer, choice: LayerPolicy, tile_width: int) -> int:
         """Return how many pixels a crossbar of the layer makes at once; a narrow feature map has no more of them."""
-        output, columns = self._network.feature_maps[layer.output], self._chip.cluster.ima.columns
+        output, columns = self._network.feature_maps[layer.output], self._chip.cluster.ima.weight_columns
         n_pixels = min(choice.pixels_per_mvm or 1, output.width)
         if n_pixels > 1 and (n_pixels * output.channels > columns or tile_width % n_pixels):
             raise MappingError(
@@ -146,18 +146,23 @@ def _cut(layer: Layer, chip: Chip, n_pixels: int) -> tuple[tuple[Span, ...], tup
     c_out, kernel_h, _, c_in = layer.weights.values.shape
     n_rows = kernel_h * unrolled(layer.window, n_pixels).kernel_w * c_in
     ima = chip.cluster.ima
-    return balanced_spans(n_rows, ima.rows), balanced_spans(n_pixels * c_out, ima.columns)
+    return balanced_spans(n_rows, ima.rows), balanced_spans(n_pixels * c_out, ima.weight_columns)
 
 
 def _check_widths(chip: Chip) -> None:
-    """Refuse cells and DACs that cannot take the network's integers: nothing here slices them."""
-    ima = chip.cluster.ima
-    for key, bits in (("weight_bits", ima.weight_bits), ("dac_bits", ima.dac_bits)):
-        if bits < INTEGER_BITS:
-            raise MappingError(
-                f"{chip.name}: cluster.ima.{key}: weights and activations have {INTEGER_BITS} bits, the chip takes "
-                f"{bits}, and bits cannot be sliced over several cells or steps yet; set it to {INTEGER_BITS} or more"
-            )
+    """Refuse cells and DACs that cannot take the network's integers, unless the chip says how it does without."""
+    ima, models = chip.cluster.ima, chip.cluster.ima.analog
+    if ima.weight_bits * models.slices < INTEGER_BITS and models.cells is None:
+        raise MappingError(
+            f"{chip.name}: cluster.ima.weight_bits: weights have {INTEGER_BITS} bits, the chip takes {models.slices} x "
+            f"{ima.weight_bits}; use more columns per weight (analog.slices), let cells round them (analog.cells: "
+            f"rounding) or set it to {INTEGER_BITS} or more"
+        )
+    if ima.dac_bits < INTEGER_BITS and models.dac is None:
+        raise MappingError(
+            f"{chip.name}: cluster.ima.dac_bits: activations have {INTEGER_BITS} bits, the chip takes {ima.dac_bits}; "
+            f"let it round them (analog.dac: rounding) or set it to {INTEGER_BITS} or more"
+        )
 
 
 def _cluster_shortage(mapping: Mapping, demand: int) -> Shortage:
@@ -183,7 +188,7 @@ def _cluster_shortage(mapping: Mapping, demand: int) -> Shortage:
 def crossbar_shortage(network: Network, chip: Chip, n_clusters: int) -> Shortage:
     """Report that not even one copy of every layer fits ``n_clusters`` crossbars."""
     ima = chip.cluster.ima
-    terms = [(layer.name, _least_crossbars(layer, ima.rows, ima.columns)) for layer in network.layers]
+    terms = [(layer.name, _least_crossbars(layer, ima.rows, ima.weight_columns)) for layer in network.layers]
     demand = sum(amount for _, amount in terms)
     return Shortage(
         resource="crossbars",
@@ -198,8 +203,8 @@ def crossbar_shortage(network: Network, chip: Chip, n_clusters: int) -> Shortage
 def _levers(network: Network, chip: Chip, demand: int, bound: int) -> tuple[str, ...]:
     """Say what would help; ``bound`` is the chip's number of clusters, or fewer if the policy allows no more."""
     ima = chip.cluster.ima
-    least = sum(_least_crossbars(layer, ima.rows, ima.columns) for layer in network.layers)
-    doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.columns) for layer in network.layers)
+    least = sum(_least_crossbars(layer, ima.rows, ima.weight_columns) for layer in network.layers)
+    doubled = sum(_least_crossbars(layer, 2 * ima.rows, 2 * ima.weight_columns) for layer in network.layers)
     levers = []
     if demand > chip.n_clusters:
         levers.append(f"a chip with at least {demand} clusters (topology.levels: larger fan_out)")

@@ -7,6 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emulator.digital.quantization import Quantization, Quantized
+from emulator.errors import NetworkError
 from emulator.network.onnx_import import import_onnx
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, to_nchw, to_tensor
 
@@ -43,6 +44,26 @@ def run_onnxruntime(
     tensor = to_nchw(to_tensor(images, preprocessing))
     results = [session.run(None, {name: tensor[i : i + 1]})[0].reshape(1, -1) for i in range(len(images))]
     return _integers(np.concatenate(results), quantization)
+
+
+def run_float(
+    model_path: Path, images: NDArray[np.uint8], preprocessing: Preprocessing = PIXELS_OVER_255
+) -> NDArray[np.float32]:
+    """Run a floating-point model with one image input and one output, on one thread.
+
+    Returns:
+        float32, (n, values of the output).
+
+    Raises:
+        NetworkError: onnxruntime refuses the model.
+    """
+    try:
+        session = onnxruntime.InferenceSession(str(model_path), _options("uint8"), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises types of its own, all of them bare exceptions
+        raise NetworkError(f"{model_path}: onnxruntime cannot load the model: {error}") from error
+    name = session.get_inputs()[0].name
+    tensor = to_nchw(to_tensor(images, preprocessing))
+    return np.concatenate([session.run(None, {name: tensor[i : i + 1]})[0].reshape(1, -1) for i in range(len(images))])
 
 
 def _options(dtype: str) -> onnxruntime.SessionOptions:

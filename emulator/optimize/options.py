@@ -69,14 +69,14 @@ class LayerModel:
 
     def most_pixels(self, limit: int) -> int:
         """Pixels that fit the columns of one crossbar, at most ``limit``."""
-        return max(1, min(limit, self._ima.columns // self.output.channels, self.output.width))
+        return max(1, min(limit, self._ima.weight_columns // self.output.channels, self.output.width))
 
     def blocks(self, n_pixels: int) -> tuple[int, int]:
         """Row and column blocks of one copy."""
         c_out, kernel_h, _, c_in = self._shape
         n_rows = kernel_h * unrolled(self._window, n_pixels).kernel_w * c_in
         n_columns = n_pixels * c_out
-        return len(balanced_spans(n_rows, self._ima.rows)), len(balanced_spans(n_columns, self._ima.columns))
+        return len(balanced_spans(n_rows, self._ima.rows)), len(balanced_spans(n_columns, self._ima.weight_columns))
 
     def block_shape(self, n_pixels: int) -> tuple[int, int]:
         """Rows and columns of the largest block."""

@@ -108,7 +108,11 @@ def test_a_wrong_unit_and_a_bare_number_are_refused(tmp_path: Path, chip_text: d
         (("cluster", "ima", "rows"), -256, "cluster.ima.rows: expected a number of at least 1, got -256"),
         (("cluster", "ima", "rows"), "many", "cluster.ima.rows: expected a valid integer, got 'many'"),
         (("cluster", "ima", "adc_bits"), 99, "cluster.ima.adc_bits: expected a number of at most 32, got 99"),
-        (("cluster", "ima", "technology"), "magic", "cluster.ima.technology: expected 'pcm', got 'magic'"),
+        (
+            ("cluster", "ima", "technology"),
+            "magic",
+            "cluster.ima.technology: expected one of 'pcm', 'digital', got ",
+        ),
         (("cluster", "l1"), "-1 MiB", "cluster.l1: expected a size such as '1 MiB', at least 1 bytes, got '-1 MiB'"),
         (("clock",), "300 MHz", "clock: expected a clock whose period is a whole number of picoseconds"),
         (("topology", "kind"), "torus", "topology.kind: expected 'tree', got 'torus'"),

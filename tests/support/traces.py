@@ -51,6 +51,7 @@ def header(plane: str = "both") -> Header:
     attributes: dict[str, str | int | float] = {
         "program_hash": "ab" * 32,
         "model_hash": "cd" * 32,
+        "devices_hash": "",
         "name": "small on paper",
         "plane": plane,
         "engine": "compiled",
@@ -125,6 +126,7 @@ def write_trace(folder: Path, parts: list[dict[str, list[tuple[int, ...]]]] | No
     numbers = [column.name for column in SUMMARY_TABLES["ranks"] if column.name not in rank_rows]
     summaries = {
         "ranks": {**rank_rows, **{name: [1] * n for name in numbers}},
+        "conversions": {"actor": [1], "n_conversions": [1216], "n_clipped": [3]},
         "port_totals": {"port": [0], "busy_ps": [10_000], "n_bytes": [600], "n_bursts": [2]},
     }
     merge_ranks(paths, folder / "trace.h5", summaries=summaries, n_events=123, digest=digest)

@@ -3,14 +3,16 @@
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from traces.energy import AreaCosts, ClusterCosting, EnergyCosts, Published
 from traces.errors import TraceError
 from traces.quantities import read_quantity
 from traces.reader import Trace
 
-_PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+#: Picoseconds per unit of time.
+PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+_HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
 
 def _whole(kind: str, units: dict[str, int]) -> BeforeValidator:
@@ -20,6 +22,9 @@ def _whole(kind: str, units: dict[str, int]) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+_CYCLES = _whole("a number of cycles", {"cycles": 1, "cycle": 1})
+
+
 class _Facts(BaseModel):
     """A part of a chip file, of which only some keys matter here; the emulator has checked the others."""
 
@@ -27,20 +32,22 @@ class _Facts(BaseModel):
 
 
 class ImaFacts(_Facts):
-    """See ``emulator.chip.spec.Ima``."""
+    """See ``emulator.chip.ima``: an analog crossbar has a latency, a digital one takes cycles per bit of its inputs."""
 
     rows: int
     columns: int
-    dac_bits: int
-    adc_bits: int
-    mvm_latency: Annotated[int, _whole("a time", _PS_PER)]
+    dac_bits: int = Field(validation_alias=AliasChoices("dac_bits", "input_bits"))
+    adc_bits: int = Field(validation_alias=AliasChoices("adc_bits", "output_bits"))
+    mvm_latency: Annotated[int, _whole("a time", PS_PER)] | None = None
+    cycles_per_input_bit: Annotated[int, _CYCLES] = 0
+    adder_tree_latency: Annotated[int, _CYCLES] = 0
 
 
 class ClusterFacts(_Facts):
     """See ``emulator.chip.spec.Cluster``."""
 
     cores: int
-    synchronization: Annotated[int, _whole("a number of cycles", {"cycles": 1, "cycle": 1})]
+    synchronization: Annotated[int, _CYCLES]
     ima: ImaFacts
 
 
@@ -61,6 +68,7 @@ class ChipFacts(_Facts):
     """A chip as reports see it; ``energy``, ``area`` and ``published`` are None where the file has no such section."""
 
     name: str
+    clock: Annotated[int, _whole("a frequency", _HZ_PER)]
     cluster: ClusterFacts
     topology: TopologyFacts
     energy: EnergyCosts | None = None
@@ -68,10 +76,18 @@ class ChipFacts(_Facts):
     published: Published | None = None
 
     @property
+    def mvm_ps(self) -> float:
+        """Time of one MVM without streaming."""
+        ima = self.cluster.ima
+        if ima.mvm_latency is not None:
+            return ima.mvm_latency
+        return (ima.dac_bits * ima.cycles_per_input_bit + ima.adder_tree_latency) * 1e12 / self.clock
+
+    @property
     def peak_ops_per_second(self) -> float:
         """Operations (two per multiply-accumulate) per second of one crossbar that never rests and is full."""
         ima = self.cluster.ima
-        return 2 * ima.rows * ima.columns / ima.mvm_latency * 1e12
+        return 2 * ima.rows * ima.columns / self.mvm_ps * 1e12
 
     @property
     def costing(self) -> ClusterCosting:

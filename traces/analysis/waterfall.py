@@ -70,15 +70,14 @@ def measure_waterfall(trace: Trace, records: Records, throughput: Throughput, ch
     macs = int(layers["macs"].sum())
     if not macs_per_mvm or not busiest_ps or not macs:
         return None
-    ima = chip.cluster.ima
     bound = n_images * PS_PER_S / busiest_ps
-    balanced = macs_per_mvm / ima.mvm_latency * PS_PER_S / macs
+    balanced = macs_per_mvm / chip.mvm_ps * PS_PER_S / macs
     steady = throughput.images_per_second_steady
     return Waterfall(
         peak_tops=n_clusters * chip.peak_ops_per_second / 1e12,
         factors={
             "global_mapping": n_clusters / n_used,
-            "local_mapping": n_used * ima.rows * ima.columns / macs_per_mvm,
+            "local_mapping": n_used * chip.cluster.ima.rows * chip.cluster.ima.columns / macs_per_mvm,
             "imbalance": balanced / bound,
             "communication": bound / throughput.images_per_second,
         },

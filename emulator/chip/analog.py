@@ -1,0 +1,134 @@
+"""What is not ideal about an analog crossbar: every model under a key of its own, off where the key is absent."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from emulator.config_file import Spec
+from emulator.units import LeastSignificantBits, MicroSiemens, Ohms, Ratio, Seconds
+
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class DeviceStatistics(StrEnum):
+    """Published parameter sets of phase-change memory (``emulator.analog.pcm`` gives numbers and sources)."""
+
+    GENERIC = "generic"
+    HERMES_ONE_DEVICE = "hermes_one_device"
+    HERMES_TWO_DEVICES = "hermes_two_devices"
+
+
+class Devices(Spec):
+    """The devices that hold the weights.
+
+    Attributes:
+        statistics: which published devices; gives the range of conductances, too.
+        programming_noise: conductances miss their targets.
+        drift: conductances decay, each device with an exponent of its own.
+        read_noise: 1/f noise; as drawn for the moment of the run, for all of its images.
+        age_s: time from programming to the run.
+        drift_compensation: the outputs of each crossbar are multiplied by the ratio of its mean absolute read-out right
+            after programming to that of now.
+        g_max_us: conductance of the largest weight of a crossbar; by default that of the statistics. Programming errors
+            grow with it.
+        g_min_us: target of a device that holds a zero; by default 0.
+    """
+
+    statistics: DeviceStatistics
+    programming_noise: Switch
+    drift: Switch
+    read_noise: Switch
+    age_s: Seconds = Field(alias="age")
+    drift_compensation: Switch
+    g_max_us: MicroSiemens | None = Field(default=None, alias="g_max")
+    g_min_us: MicroSiemens = Field(default=0.0, alias="g_min")
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.g_max_us is not None and self.g_max_us <= self.g_min_us:
+            raise ValueError(f"expected g_max above g_min, got {self.g_max_us} and {self.g_min_us} uS")
+        return self
+
+
+class Faults(Spec):
+    """What is broken, as shares of all devices and of all crossbars.
+
+    Attributes:
+        stuck_off: devices without conductance.
+        stuck_on: devices stuck at the largest conductance; they do not drift.
+        dead_crossbars: crossbars whose outputs are all zero.
+    """
+
+    stuck_off: Ratio
+    stuck_on: Ratio
+    dead_crossbars: Ratio
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.stuck_off + self.stuck_on > 1 or self.dead_crossbars > 1:
+            raise ValueError("stuck_off and stuck_on are shares of all devices and dead_crossbars one of all crossbars")
+        return self
+
+
+class Wires(Spec):
+    """IR drop along the lines; ``segment_ohm`` is the resistance of a line from one cell to the next."""
+
+    segment_ohm: Ohms = Field(alias="segment")
+
+
+class Adc(Spec):
+    """Converters of ``adc_bits`` that round and clip; without this key they are ideal.
+
+    Attributes:
+        range: ``per_column``: each column of each crossbar reaches what calibration images need there. ``per_layer``:
+            all columns of a layer reach what its largest sum needs. ``fixed``: every column reaches ``fixed_range``.
+        fixed_range: for ``fixed`` only, the largest sum as a share of the largest that a column could ever give.
+        gain_spread: deviation of the columns' gains from 1.
+        nonlinearity_lsb: largest integral non-linearity of a typical column (its deviation over the columns).
+    """
+
+    range: Literal["per_column", "per_layer", "fixed"]
+    fixed_range: Ratio | None = None
+    gain_spread: Ratio
+    nonlinearity_lsb: LeastSignificantBits = Field(alias="integral_nonlinearity")
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Self:
+        if (self.range == "fixed") != (self.fixed_range is not None):
+            raise ValueError("fixed_range is needed with 'range: fixed', and with no other")
+        if self.fixed_range is not None and not 0 < self.fixed_range <= 1:
+            raise ValueError("expected fixed_range above 0 % and at most 100 %")
+        return self
+
+
+class Analog(Spec):
+    """The models that are on.
+
+    Attributes:
+        slices: columns per weight, for cells of fewer bits than a weight.
+        cells: ``rounding`` drops the bits of the weights for which ``weight_bits`` and ``slices`` have no room.
+        devices: statistics of the devices; without it conductances are exact.
+        faults: broken devices and crossbars; needs ``devices``.
+        wires: IR drop; needs ``devices``, whose conductances it depends on.
+        dac: ``rounding`` drops the bits of the inputs that ``dac_bits`` has no room for.
+        adc: converters that round and clip.
+        output_noise: deviation of normal noise on every output of every MVM, in units of the current of one device at
+            its largest conductance under the largest input (AIHWKIT's ``out_noise``).
+    """
+
+    slices: Annotated[int, Field(ge=1, le=8, strict=True)] = 1
+    cells: Literal["rounding"] | None = None
+    devices: Devices | None = None
+    faults: Faults | None = None
+    wires: Wires | None = None
+    dac: Literal["rounding"] | None = None
+    adc: Adc | None = None
+    output_noise: Ratio | None = None
+
+    @model_validator(mode="after")
+    def _devices_for(self) -> Self:
+        for key in ("faults", "wires"):
+            if getattr(self, key) is not None and self.devices is None:
+                raise ValueError(f"'{key}' needs 'devices', which say what conductances there are")
+        return self

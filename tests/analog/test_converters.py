@@ -1,0 +1,48 @@
+"""Converters: steps, rounding, non-linearity."""
+
+import numpy as np
+import pytest
+
+from emulator.analog.converters import adc_steps, dac_rounding, largest_code, nonlinearity
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 12])
+def test_the_largest_sum_falls_on_the_largest_code(bits: int) -> None:
+    sums = np.array([1.0, 37.5, 1e6])
+    assert np.rint(sums / adc_steps(sums, bits)).tolist() == [2 ** (bits - 1) - 1] * 3
+
+
+def test_a_column_without_a_range_gets_a_step() -> None:
+    assert adc_steps(np.zeros(2), 8).tolist() == [1 / 127, 1 / 127]
+
+
+def test_a_dac_of_six_bits_delivers_multiples_of_four() -> None:
+    outputs = dac_rounding(6, "uint8")
+    assert outputs.dtype == np.uint8
+    assert set(outputs.tolist()) == set(range(0, 253, 4))
+    assert np.abs(outputs.astype(int) - np.arange(256))[:254].max() == 2
+    assert outputs[255] == 252
+
+
+def test_a_signed_dac_keeps_the_sign_and_is_indexed_by_bits() -> None:
+    outputs = dac_rounding(4, "int8")
+    assert outputs.dtype == np.int8
+    for value in (-128, -9, -1, 0, 7, 8, 127):
+        nearest = outputs[np.array(value, np.int8).view(np.uint8)]
+        assert nearest % 16 == 0
+        assert abs(int(nearest) - value) <= (8 if value < 120 else 15)
+
+
+def test_eight_bits_pass_through() -> None:
+    assert dac_rounding(8, "uint8").tolist() == list(range(256))
+
+
+def test_nonlinearity_vanishes_at_the_ends_and_reaches_its_amplitudes_in_between() -> None:
+    bow, s_shape = nonlinearity(np.array([[2.0, 0.0], [0.0, 3.0]]), 10)
+    assert len(bow) == 2 * largest_code(10) + 1
+    assert bow[[0, -1]] == pytest.approx([0, 0], abs=1e-6)
+    assert s_shape[[0, -1]] == pytest.approx([0, 0], abs=1e-6)
+    assert bow.max() == pytest.approx(2.0)
+    assert bow.argmax() == largest_code(10)
+    assert np.abs(s_shape).max() == pytest.approx(3.0, rel=1e-4)
+    assert s_shape == pytest.approx(-s_shape[::-1], abs=1e-6)

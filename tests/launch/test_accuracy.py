@@ -1,0 +1,161 @@
+"""``aimc accuracy``: cases, intervals, ranks, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from emulator.chip.load import load_chip
+from emulator.errors import ConfigError, InputError
+from launch.accuracy_cases import AGES_S, Sweeps, make_cases
+from launch.accuracy_table import _point
+from launch.accuracy_workload import Score
+from launch.cli import main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def a_run_file(folder: Path, n_images: int = 40, **changes: Any) -> Path:
+    """The digits run with some keys replaced and fewer images."""
+    text = (CONFIGS / "runs" / "digits.yaml").read_text(encoding="utf-8").replace("../", f"{CONFIGS}/")
+    content = yaml.safe_load(text)
+    content["inputs"]["count"] = n_images
+    path = folder / "digits.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}), encoding="utf-8")
+    return path
+
+
+def accuracy_of(config: Path, folder: Path, *arguments: str) -> dict[str, Any]:
+    sweeps = ["--adc-bits", "2", "10", "--sizes", "64"]
+    assert main(["accuracy", str(config), "-o", str(folder), *sweeps, *arguments]) == 0
+    result: dict[str, Any] = json.loads((folder / "accuracy.json").read_text(encoding="utf-8"))
+    return result
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("accuracy")
+    return accuracy_of(a_run_file(folder), folder / "out", "--seeds", "2")
+
+
+def points(result: dict[str, Any], group: str) -> dict[str, dict[str, Any]]:
+    return {point["label"]: point for point in result["points"] if point["group"] == group}
+
+
+def test_every_curve_has_its_points(result: dict[str, Any]) -> None:
+    assert result["n_images"] == 40
+    for group in ("drift, compensated", "drift, not compensated"):
+        assert list(points(result, group)) == list(AGES_S)
+    assert list(points(result, "after programming")) == ["programmed"]
+    assert list(points(result, "ADC alone")) == list(points(result, "ADC with all models")) == ["2 bit", "10 bit"]
+    assert list(points(result, "crossbar size")) == ["64 x 64"]
+
+
+def test_ideal_crossbars_are_as_good_as_int8_and_a_wide_adc_is_nearly_so(result: dict[str, Any]) -> None:
+    ideal = points(result, "reference")["ideal crossbars"]
+    assert ideal["mean"] == result["int8_accuracy"]
+    assert (ideal["half_width"], len(ideal["accuracies"])) == (0.0, 1)
+    alone = points(result, "ADC alone")
+    assert abs(alone["10 bit"]["mean"] - result["int8_accuracy"]) <= 1 / 40
+    assert alone["2 bit"]["mean"] < result["int8_accuracy"] - 0.1
+
+
+def test_drift_compensation_helps(result: dict[str, Any]) -> None:
+    with_it, without = points(result, "drift, compensated"), points(result, "drift, not compensated")
+    assert with_it["1 year"]["mean"] > without["1 year"]["mean"] + 0.3
+    assert len(with_it["1 year"]["accuracies"]) == 2
+
+
+def test_the_folder_gets_a_picture(result: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert result["points"]
+    pictures = list(tmp_path_factory.getbasetemp().glob("accuracy0/out/accuracy.png"))
+    assert len(pictures) == 1
+    assert pictures[0].read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_do_not_depend_on_ranks(result: dict[str, Any], tmp_path: Path) -> None:
+    config = a_run_file(tmp_path)
+    assert accuracy_of(config, tmp_path / "two", "--seeds", "2", "-n", "2") == result
+
+
+def test_an_interval_is_students() -> None:
+    case = make_cases(load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml"), Sweeps((8,), (256,)))[-1]
+    counts = [500, 510, 520, 490]
+    point = _point(case, [Score(n_right, 100, 3) for n_right in counts], 540)
+    low, high = stats.t.interval(0.95, 3, np.mean(counts) / 540, stats.sem(np.array(counts) / 540))
+    assert point.half_width == pytest.approx((high - low) / 2)
+    assert point.clipped_share == 0.03
+    single = _point(case, [Score(500, 0, 0)], 540)
+    assert (single.half_width, single.clipped_share) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("chip", "message"), [("bruschi2023", "its crossbars are ideal"), ("bruschi2023-sram", "digital and exact")]
+)
+def test_chips_without_analog_models_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], chip: str, message: str
+) -> None:
+    config = a_run_file(tmp_path, chip=str(CONFIGS / "chips" / f"{chip}.yaml"))
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_impossible_converters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["accuracy", str(a_run_file(tmp_path)), "-o", str(tmp_path / "out"), "--adc-bits", "8", "40"]
+    assert main(arguments) == ConfigError.exit_code
+    assert "--adc-bits: expected 2 to 14 bits for this chip's ADCs, got 40" in capsys.readouterr().err
+
+
+def test_a_run_on_analog_crossbars_differs_and_says_that_it_may(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["run", str(a_run_file(tmp_path)), "-o", str(run)]) == 0
+    assert main(["verify", str(run)]) == 1
+    assert "the chip's crossbars are not ideal, so this is no defect" in capsys.readouterr().out
+    assert main(["report", str(run), "--json"]) == 0
+    conversions = json.loads(capsys.readouterr().out)["conversions"]
+    assert len(conversions) == 10  # convolutions, the classifier among them
+    assert all(0 <= layer["n_clipped"] < 0.05 * layer["n_conversions"] for layer in conversions)
+    stem = conversions[0]
+    assert stem["n_conversions"] == 40 * 64 * 16  # images, pixels, channels
+    assert main(["report", str(run)]) == 0
+    assert "conversions clipped" in capsys.readouterr().out
+
+
+def test_missing_and_wrong_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = str(CONFIGS / "networks" / "digits" / "test-images.npy")
+    config = a_run_file(tmp_path, inputs={"path": images})
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == ConfigError.exit_code
+    assert "inputs.labels: accuracy needs the class of every image" in capsys.readouterr().err
+    np.save(tmp_path / "labels.npy", np.zeros(10, np.uint8))
+    config = a_run_file(tmp_path, inputs={"path": images, "labels": str(tmp_path / "labels.npy")})
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == InputError.exit_code
+    assert "expected whole numbers, one for each of 540 images, got uint8 (10,)" in capsys.readouterr().err
+
+
+def test_programmed_devices_can_be_kept_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, kept = a_run_file(tmp_path, n_images=4), tmp_path / "devices.npz"
+    assert main(["program", str(config), "-o", str(kept)]) == 0
+    assert "14 crossbars programmed" in capsys.readouterr().out
+    assert main(["program", str(config), "-o", str(kept)]) == ConfigError.exit_code
+    assert "the file exists" in capsys.readouterr().err
+
+    def digest(name: str, run: Path) -> str:
+        assert main(["run", str(run), "-o", str(tmp_path / name), "--plane", "values"]) == 0
+        return capsys.readouterr().out.split("digest ")[1].strip()
+
+    programmed_anew = digest("anew", config)
+    assert digest("kept", a_run_file(tmp_path, n_images=4, devices=str(kept))) == programmed_anew
+    other = {"chip": str(CONFIGS / "chips" / "bruschi2023-hermes.yaml"), "devices": str(kept)}
+    assert main(["run", str(a_run_file(tmp_path, 4, **other)), "-o", str(tmp_path / "x")]) == ConfigError.exit_code
+    assert "programmed for another run (statistics differ)" in capsys.readouterr().err
+    kept.write_bytes(b"nonsense")
+    assert main(["run", str(a_run_file(tmp_path, 4, devices=str(kept))), "-o", str(tmp_path / "y")]) == 3
+    assert "cannot be read as programmed devices" in capsys.readouterr().err
