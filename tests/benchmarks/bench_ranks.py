@@ -199,7 +199,7 @@ def project(job: dict[str, Any], alone: dict[str, Any], measured: dict[str, Any]
     return rows
 
 
-#: Wall time of one round in promises, packing and unpacking, as measured on a quiet core.
+#: Wall time of one round in promises, packing and unpacking: assumed for compiled code, five times less than measured.
 PACKING_S = 6e-5
 
 
