@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -21,10 +20,13 @@ from emulator.program.lower import lower_program
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
+from emulator.values.blocks import balanced_blocks
+from emulator.values.convolution import Held
 from emulator.values.exchange import Traffic
 from emulator.values.executor import ValueExecutor, ValueSink
+from emulator.values.warm_up import compile_kernels
 from emulator.values.weights import ActorWeights, cut_weights
-from emulator.values.work import estimate_work
+from emulator.values.work import estimate_work, host_costs
 
 _WEIGHTS_TAG = 0
 
@@ -108,6 +110,8 @@ def emulate(
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
+    if workload is not None and plane is not Plane.TIMING:
+        compile_kernels(workload.program, is_noisy=False)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
     n_events, ports, timing_s = 0, None, 0.0
     if share.plane is not Plane.VALUES and comm.rank == comm.size - 1:
@@ -121,7 +125,7 @@ def emulate(
         began = time.perf_counter()
         executor = ValueExecutor(
             share.program,
-            held,
+            Held(held, {}),
             owner_of_site=share.owner_of_site(),
             comm=comm,
             images=workload.images if workload else None,
@@ -150,14 +154,13 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
             "program": program_to_bytes(workload.program),
             "n_images": len(workload.images),
             "plane": str(plane),
+            "blocks": [(b.start, b.end) for b in balanced_blocks(workload.program, host_costs(), comm.size)],
         }
         data = pack(description)
     received = unpack(comm.broadcast_bytes(data, 0))
     program = workload.program if workload else program_from_bytes(received["program"])
     chip = workload.mapping.chip if workload else Chip.model_validate_json(received["chip"])
-    # Every rank works the partition out for itself: it depends on nothing but the program and the number of ranks.
-    bounds = partition_clusters(estimate_work(program), comm.size)
-    blocks = tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
+    blocks = tuple(Span(*bounds) for bounds in received["blocks"])
     return _Share(chip, program, received["n_images"], Plane(received["plane"]), blocks)
 
 

@@ -39,14 +39,19 @@ def add(a: Quantized, b: Quantized, qa: Quantization, qb: Quantization, out: Qua
     Returns:
         Integers of ``out.dtype``, same shape.
     """
+    ratio_a, ratio_b, fixed = add_ratios(qa, qb, out)
+    total = _fused_multiply_add(a, ratio_a, _fused_multiply_add(b, ratio_b, fixed))
+    clipped = np.clip(total, np.float32(out.minimum), np.float32(out.maximum))
+    return np.rint(clipped).astype(out.dtype)
+
+
+def add_ratios(qa: Quantization, qb: Quantization, out: Quantization) -> tuple[np.float32, np.float32, np.float32]:
+    """Return the constants ``ratio_a``, ``ratio_b`` and ``fixed`` of ``add``."""
     ratio_a = np.float32(qa.scale) / np.float32(out.scale)
     ratio_b = np.float32(qb.scale) / np.float32(out.scale)
     offset_b = np.float32(ratio_b * np.float32(qb.zero_point))
     offsets = _fused_multiply_add(np.array(qa.zero_point), ratio_a, offset_b)
-    fixed = np.float32(out.zero_point) - offsets
-    total = _fused_multiply_add(a, ratio_a, _fused_multiply_add(b, ratio_b, fixed))
-    clipped = np.clip(total, np.float32(out.minimum), np.float32(out.maximum))
-    return np.rint(clipped).astype(out.dtype)
+    return ratio_a, ratio_b, np.float32(np.float32(out.zero_point) - offsets)
 
 
 def relu(x: Quantized, q_in: Quantization, q_out: Quantization) -> Quantized:

@@ -5,6 +5,8 @@ next image are posted before the present one is done, so a sender finds its rece
 a rank waits only for what comes before it in the order (image, actor), and that order is the same on every rank.
 """
 
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +21,8 @@ MAGIC = 0x41494D43
 HEADER_BYTES = 32
 #: Messages of one channel that may be under way.
 DEPTH = 2
+#: Computing is interrupted for the messages under way at most this often.
+_NUDGE_S = 2e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,23 @@ class Exchange:
         self._n_images = n_images
         self._out = {flow.channel.channel_id: _lane(flow) for flow in outgoing}
         self._in = {flow.channel.channel_id: _lane(flow) for flow in incoming}
+        self._under_way: deque[Request] = deque()
+        self._nudge_at_s = 0.0
         self.traffic = Traffic()
+
+    def nudge(self) -> None:
+        """Let messages move on, now and then: MPI moves large ones only while both ends are inside its calls."""
+        now_s = time.perf_counter()
+        if not self._under_way or now_s < self._nudge_at_s:
+            return
+        self._nudge_at_s = now_s + _NUDGE_S
+        while self._under_way and self._under_way[0].test():
+            self._under_way.popleft()
+
+    def start(self) -> None:
+        """Post the receives of the first images."""
         for lane in self._in.values():
-            for image in range(min(DEPTH, n_images)):
+            for image in range(min(DEPTH, self._n_images)):
                 self._post(lane, image)
 
     def send(self, channel_id: int, image: int, values: NDArray[np.generic]) -> None:
@@ -77,7 +95,8 @@ class Exchange:
         buffer, flow = lane.buffers[slot], lane.flow
         buffer[:HEADER_BYTES].view(np.int64)[:] = (MAGIC, channel_id, image, flow.n_bytes - HEADER_BYTES)
         buffer[HEADER_BYTES:].view(flow.dtype).reshape(flow.shape)[...] = values
-        lane.requests[slot] = self._comm.isend(buffer, flow.peer, flow.tag)
+        request = lane.requests[slot] = self._comm.isend(buffer, flow.peer, flow.tag)
+        self._under_way.append(request)
         self.traffic.n_messages += 1
         self.traffic.n_bytes += flow.n_bytes
 
@@ -108,10 +127,14 @@ class Exchange:
         """Wait until everything that was sent has left."""
         open_requests = [request for lane in self._out.values() for request in lane.requests if request is not None]
         self._comm.wait(*open_requests)
+        self._under_way.clear()
+        for lane in self._out.values():
+            lane.requests = [None] * DEPTH
 
     def _post(self, lane: _Lane, image: int) -> None:
         slot = image % DEPTH
-        lane.requests[slot] = self._comm.irecv(lane.buffers[slot], lane.flow.peer, lane.flow.tag)
+        request = lane.requests[slot] = self._comm.irecv(lane.buffers[slot], lane.flow.peer, lane.flow.tag)
+        self._under_way.append(request)
 
 
 def _lane(flow: Flow) -> _Lane:

@@ -10,14 +10,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.network.geometry import Span, input_channels
 from emulator.parallel.comm import Comm
 from emulator.program.dataflow import Actor, Channel, Program
+from emulator.values.convolution import Convolution, Held, Workspace
+from emulator.values.cores import core_kernel
 from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
-from emulator.values.kernels import Array, Kernel, convolution_padding, make_kernel
-from emulator.values.operands import Inlet, Outlet, carried_map, carries_sums, made_columns
-from emulator.values.weights import ActorWeights
+from emulator.values.gemm import GemmKind
+from emulator.values.maps import Maps, carried_piece, check_operands, made_piece
+from emulator.values.operands import carried_map, carries_sums, made_columns
+from emulator.values.trees import Tree, find_trees
 from traces.schema import ActorKind
+
+Step = Callable[[int], None]
 
 
 class ValueSink(Protocol):
@@ -35,133 +39,230 @@ class ValueExecutor:
 
     Args:
         program: the program, complete; only the actors of this rank are set up.
-        held: weights of this rank's actors, by actor id.
+        held: what this rank's actors hold.
         owner_of_site: rank of each site, clusters then HBM.
         comm: the ranks.
         images: quantised network input, (n_images, height, width, channels), on the rank that owns the HBM, else None.
         n_images: images in the batch.
         sink: takes checksums and outputs.
+        gemm: how products are computed; every way gives the same integers.
+
+    Raises:
+        ProgramError: the channels of an actor do not bring what it reads.
     """
 
     def __init__(
-        self, program: Program, held: Mapping[int, ActorWeights], *, owner_of_site: Sequence[int], comm: Comm,
-        images: NDArray[np.generic] | None, n_images: int, sink: ValueSink,
+        self, program: Program, held: Held, *, owner_of_site: Sequence[int], comm: Comm,
+        images: NDArray[np.generic] | None, n_images: int, sink: ValueSink, gemm: GemmKind = "auto",
     ) -> None:  # fmt: skip
-        self._program = program
-        self._images = images
-        self._n_images = n_images
-        self._sink = sink
+        self._program, self._images, self._n_images, self._sink = program, images, n_images, sink
         owners = _owners(program, owner_of_site)
         self._actors = [actor for actor in program.actors if owners[actor.actor_id] == comm.rank]
         self._into, self._out_of = program.channels_into(), program.channels_out_of()
-        self._inlets = {actor.actor_id: self._make_inlets(actor) for actor in self._actors}
-        self._outlets = {
-            channel.channel_id: Outlet(program, channel)
-            for actor in self._actors
-            for channel in self._out_of[actor.actor_id]
-        }
-        self._kernels: dict[int, Kernel] = {
-            actor.actor_id: make_kernel(actor, program.layers, held.get(actor.actor_id))
-            for actor in self._actors
-            if actor.layer_id >= 0
-        }
+        for actor in self._actors:
+            check_operands(program, actor, self._into[actor.actor_id])
+        self._maps = Maps(program, self._actors)
+        self._trees = {tree.top.actor_id: tree for tree in find_trees(program, self._actors, owners)}
+        self._convolutions = self._set_up_convolutions(held, gemm)
         tags = flow_tags(program.channels, owners)
         self._remote = frozenset(tags)
-        outgoing: list[Flow] = []
-        incoming: list[Flow] = []
-        for channel in program.channels:
-            producer, consumer = owners[channel.producer], owners[channel.consumer]
-            if producer != consumer and comm.rank in (producer, consumer):
-                shape, dtype = _traveling_array(program, channel)
-                peer = consumer if producer == comm.rank else producer
-                flow = Flow(channel, peer, tags[channel.channel_id], shape, dtype)
-                (outgoing if producer == comm.rank else incoming).append(flow)
-        self._exchange = Exchange(comm, outgoing, incoming, n_images)
+        self._exchange = self._open_exchange(comm, owners, tags)
+        self._pieces = {
+            channel.channel_id: carried_piece(self._maps, program, channel)
+            for actor in self._actors
+            for channel in (*self._into[actor.actor_id], *self._out_of[actor.actor_id])
+            if channel.channel_id in tags and not carries_sums(program.actors[channel.producer])
+        }
+        self._crcs: list[tuple[int, int]] = []
+        self._steps = self._plan()
 
     @property
     def traffic(self) -> Traffic:
         """Messages sent so far."""
         return self._exchange.traffic
 
+    def n_clipped(self) -> dict[int, int]:
+        """Return how many conversions the ADCs of each analog crossbar have clipped so far, by MVM actor."""
+        convolutions = self._convolutions.values()
+        return {actor_id: n for convolution in convolutions for actor_id, n in convolution.n_clipped().items()}
+
     def run(self, on_image: Callable[[int], None] = lambda _: None) -> None:
-        """Compute all images; ``on_image`` hears of each that this rank has finished."""
+        """Compute all images; ``on_image`` hears of each that this rank has finished. May be called again."""
+        self._exchange.start()
         for image in range(self._n_images):
-            self._run_image(image)
+            for step in self._steps:
+                step(image)
+                self._exchange.nudge()
+            self._write_checksums(image)
             on_image(image)
         self._exchange.finish()
 
-    def _run_image(self, image: int) -> None:
-        pieces: dict[int, Array] = {}  # by channel, what its consumer on this rank will read
-        crcs: list[tuple[int, int]] = []
-        for actor in self._actors:
-            into = self._into[actor.actor_id]
-            operands = self._collect(actor, into, image, pieces)
-            if actor.kind is ActorKind.OUTPUT:
-                self._sink.output(image, operands[0].astype(np.int64).ravel())
-            else:
-                result = self._compute(actor, operands, image)
-                if actor.is_root:
-                    crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(result).data)))
-                self._distribute(actor, result, image, pieces)
-            for channel in into:
-                if channel.channel_id in self._remote:
-                    self._exchange.release(channel.channel_id, image)
-        ids, values = np.array(crcs, np.int64).reshape(-1, 2).T
-        self._sink.append("checksums", {"actor": ids, "image": np.full_like(ids, image), "crc32": values})
+    # ---- setting up
 
-    def _compute(self, actor: Actor, operands: list[Array], image: int) -> Array:
+    def _set_up_convolutions(self, held: Held, gemm: GemmKind) -> dict[int, Convolution]:
+        by_layer: dict[int, list[Tree]] = {}
+        for tree in self._trees.values():
+            by_layer.setdefault(tree.top.layer_id, []).append(tree)
+        workspace = Workspace()
+        return {
+            i: Convolution(self._program.layers[i], trees, held, maps=self._maps, kind=gemm, workspace=workspace)
+            for i, trees in by_layer.items()
+        }
+
+    def _open_exchange(self, comm: Comm, owners: Mapping[int, int], tags: Mapping[int, int]) -> Exchange:
+        outgoing: list[Flow] = []
+        incoming: list[Flow] = []
+        for channel in self._program.channels:
+            if channel.channel_id not in tags:
+                continue
+            producer, consumer = owners[channel.producer], owners[channel.consumer]
+            if comm.rank in {producer, consumer}:
+                shape, dtype = _traveling_array(self._program, channel)
+                peer = consumer if producer == comm.rank else producer
+                flow = Flow(channel, peer, tags[channel.channel_id], shape, dtype)
+                (outgoing if producer == comm.rank else incoming).append(flow)
+        return Exchange(comm, outgoing, incoming, self._n_images)
+
+    def _plan(self) -> list[Step]:
+        """Return the steps of an image: one for the crossbars of a layer together, one for every other actor."""
+        crossbars: dict[int, list[Actor]] = {}
+        for actor in self._actors:
+            if actor.kind is ActorKind.MVM:
+                crossbars.setdefault(actor.layer_id, []).append(actor)
+        steps: list[Step] = []
+        computed: set[int] = set()
+        for actor in self._actors:
+            if actor.layer_id in self._convolutions and actor.layer_id not in computed:
+                computed.add(actor.layer_id)
+                steps.append(self._convolution_step(actor.layer_id, crossbars.get(actor.layer_id, [])))
+            if actor.kind not in {ActorKind.MVM, ActorKind.REDUCE}:
+                steps.append(self._actor_step(actor))
+            elif actor.actor_id in self._trees:
+                steps.append(self._tree_step(self._trees[actor.actor_id]))
+        return steps
+
+    def _convolution_step(self, layer_id: int, crossbars: Sequence[Actor]) -> Step:
+        take_pieces, convolution = self._receiver(crossbars), self._convolutions[layer_id]
+
+        def compute(image: int) -> None:
+            take_pieces(image)
+            convolution.compute(image)
+
+        return compute
+
+    def _tree_step(self, tree: Tree) -> Step:
+        """Return what ends the sum of a tree: what other ranks add, and requantisation or the way to another rank."""
+        convolution, top = self._convolutions[tree.top.layer_id], tree.top
+        if tree.is_whole:
+            return self._publisher(top)
+        arriving = [channel.channel_id for channel in tree.arriving]
+        publish = self._publisher(top) if top.is_root else None
+        leaving = [channel.channel_id for channel in self._out_of[top.actor_id]]
+
+        def finish(image: int) -> None:
+            total = convolution.sums(top)
+            for channel_id in arriving:
+                np.add(total, self._exchange.receive(channel_id, image), out=total)
+                self._exchange.release(channel_id, image)
+            if publish is None:
+                self._exchange.send(leaving[0], image, total)
+            else:
+                convolution.finish(top)
+                publish(image)
+
+        return finish
+
+    def _actor_step(self, actor: Actor) -> Step:
+        """Return what an actor does that makes, keeps or ends feature maps."""
+        take_pieces = self._receiver([actor])
+        if actor.kind is ActorKind.OUTPUT:
+            result = self._maps[self._program.output].inside
+
+            def end(image: int) -> None:
+                take_pieces(image)
+                self._sink.output(image, result.astype(np.int64).ravel())
+
+            return end
+        publish = self._publisher(actor)
         if actor.kind is ActorKind.INPUT:
             assert self._images is not None
-            pixels: Array = self._images[image]
-            return pixels
-        return self._kernels[actor.actor_id](operands)
+            images, pixels = self._images, self._maps[self._program.input].inside
 
-    def _collect(
-        self, actor: Actor, into: Sequence[Channel], image: int, pieces: dict[int, Array]
-    ) -> list[Array]:  # fmt: skip
-        """Return the actor's operands: partial sums one by one, feature maps put together from their pieces."""
-        arrays = [
-            self._exchange.receive(channel.channel_id, image)
-            if channel.channel_id in self._remote
-            else pieces.pop(channel.channel_id)
-            for channel in into
+            def make(image: int) -> None:
+                pixels[...] = images[image]
+
+        elif actor.kind is ActorKind.STORE:
+
+            def make(image: int) -> None:
+                """Keep the feature map where it is."""
+
+        else:
+            compute = core_kernel(actor, self._program.layers[actor.layer_id], self._maps)
+
+            def make(image: int) -> None:  # noqa: ARG001 (every image is computed alike)
+                compute()
+
+        def step(image: int) -> None:
+            take_pieces(image)
+            make(image)
+            publish(image)
+
+        return step
+
+    # ---- moving feature maps
+
+    def _receiver(self, actors: Sequence[Actor]) -> Step:
+        """Return what puts the pieces that other ranks send to ``actors`` into the feature maps."""
+        arriving = [
+            (channel.channel_id, self._pieces[channel.channel_id])
+            for actor in actors
+            for channel in self._into[actor.actor_id]
+            if channel.channel_id in self._pieces
         ]
-        inlets = self._inlets[actor.actor_id]
-        if not inlets:  # partial sums
-            return arrays
-        return [inlet.put_together([arrays[i] for i in places]) for inlet, places in inlets]
 
-    def _make_inlets(self, actor: Actor) -> list[tuple[Inlet, list[int]]]:
-        """Return, per operand, what puts it together and which of the actor's channels bring its pieces."""
-        into = self._into[actor.actor_id]
-        if actor.kind is ActorKind.REDUCE:
-            return []
-        inlets = []
-        for operand in sorted({channel.operand for channel in into}):
-            places = [i for i, channel in enumerate(into) if channel.operand == operand]
-            inlets.append((_make_inlet(self._program, actor, [into[i] for i in places]), places))
-        return inlets
+        def receive(image: int) -> None:
+            for channel_id, piece in arriving:
+                piece.put(self._exchange.receive(channel_id, image))
+                self._exchange.release(channel_id, image)
 
-    def _distribute(self, actor: Actor, result: Array, image: int, pieces: dict[int, Array]) -> None:
-        """Hand each outgoing channel the part of the result that it carries."""
-        for channel in self._out_of[actor.actor_id]:
-            part = self._outlets[channel.channel_id].take(result)
-            if channel.channel_id in self._remote:
-                self._exchange.send(channel.channel_id, image, part)
-            else:
-                pieces[channel.channel_id] = part
+        return receive
+
+    def _publisher(self, actor: Actor) -> Step:
+        """Return what sends an actor's part of a feature map to other ranks and notes its checksum."""
+        leaving = [
+            (channel.channel_id, self._pieces[channel.channel_id])
+            for channel in self._out_of[actor.actor_id]
+            if channel.channel_id in self._pieces
+        ]
+        made = made_piece(self._maps, self._program, actor) if actor.is_root else None
+
+        def publish(image: int) -> None:
+            for channel_id, piece in leaving:
+                self._exchange.send(channel_id, image, piece.take())
+            if made is not None:
+                self._crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(made.take()).data)))
+
+        return publish
+
+    def _write_checksums(self, image: int) -> None:
+        ids, values = np.array(self._crcs, np.int64).reshape(-1, 2).T
+        self._sink.append("checksums", {"actor": ids, "image": np.full_like(ids, image), "crc32": values})
+        self._crcs.clear()
 
 
 def _owners(program: Program, owner_of_site: Sequence[int]) -> dict[int, int]:
-    """Return the rank of each actor: that of its site, but the output's goes to the rank that makes it.
+    """Return the rank of each actor: that of its site, but what computes nothing goes where it is wanted.
 
-    Results are kept where they appear. Bringing them back to the rank of the HBM, where the images start, would close
-    the pipeline of ranks into a ring and let the first rank wait for the last with every image.
+    The network's output stays on the rank that makes it, and residuals wait on the rank that adds them, wherever the
+    chip keeps them. Bringing them to the rank of the HBM, where the images start, or to that of spare clusters at the
+    end would close the pipeline of ranks into a ring and let the first rank wait for the last with every image.
     """
     owners = {actor.actor_id: owner_of_site[actor.site] for actor in program.actors}
     for channel in program.channels:
         if program.actors[channel.consumer].kind is ActorKind.OUTPUT:
             owners[channel.consumer] = owners[channel.producer]
+        if program.actors[channel.producer].kind is ActorKind.STORE:
+            owners[channel.producer] = owners[channel.consumer]
     return owners
 
 
@@ -173,15 +274,3 @@ def _traveling_array(program: Program, channel: Channel) -> tuple[tuple[int, ...
         return (carried.height, n_columns, len(channel.carries)), np.dtype(carried.quantization.dtype)
     n_groups = -(-n_columns // program.layers[producer.layer_id].pixels_per_mvm)
     return (carried.height * n_groups, len(channel.carries)), np.dtype(np.int32)
-
-
-def _make_inlet(program: Program, actor: Actor, channels: Sequence[Channel]) -> Inlet:
-    """Return what puts together the operand that ``channels`` bring."""
-    source = carried_map(program, channels[0])
-    if actor.kind is ActorKind.MVM:
-        layer = program.layers[actor.layer_id]
-        needed = input_channels(actor.rows, source.channels)
-        return Inlet(program, channels, needed, padding=convolution_padding(layer))
-    is_elementwise = actor.kind in (ActorKind.ADD, ActorKind.RELU, ActorKind.STORE)
-    columns = made_columns(actor) if is_elementwise else None
-    return Inlet(program, channels, Span(0, source.channels), columns=columns)

@@ -1,50 +1,89 @@
 """How much host work each cluster's actors cost in the value plane, to balance the ranks."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.network.geometry import kernel_runs, unrolled
-from emulator.program.dataflow import Actor, Program
+from emulator.program.dataflow import Actor, Program, ProgramLayer
+from emulator.values.gemm import GemmKind, integers_are_exact
+from emulator.values.summation import PIECE_BYTES
 from traces.schema import ActorKind
 
-# Picoseconds of one core of a current server processor, fitted to a profile of ResNet-18 by layer; only their ratios
-# matter. A multiply-accumulate at 50 GMAC/s; a weight read from memory; a run of inputs copied and each input in it; a
-# partial sum added; a tap of a pool; an element added.
-_PS_PER_MAC = 20
-_PS_PER_CELL = 760
-_PS_PER_RUN = 28_000
-_PS_PER_GATHERED_INPUT = 100
-_PS_PER_PARTIAL_SUM = 300
-_PS_PER_TAP = 250
-_PS_PER_ELEMENT = 2_000
+
+@dataclass(frozen=True, slots=True)
+class HostCosts:
+    """Picoseconds of host time that things take; only their ratios matter.
+
+    Fitted to the layers of ResNet-18 on a current server processor (AVX-512, AMX) whose cores were all busy.
+
+    Attributes:
+        mac: a multiply-accumulate.
+        partial_sum: a crossbar's sum added, converters included.
+        run: a run of inputs gathered.
+        gathered_input: each input in it.
+        product: one product, whatever its size.
+        output: an element requantised.
+    """
+
+    mac: float
+    partial_sum: float
+    run: float
+    gathered_input: float
+    product: float
+    output: float
 
 
-def estimate_work(program: Program) -> NDArray[np.int64]:
+INTEGER_COSTS = HostCosts(1.3, 80, 1_000, 15, 16_000_000, 500)
+FLOAT_COSTS = HostCosts(9.94, 80, 1_500, 93, 34_600_000, 270)
+NOISY_INTEGER_COSTS = HostCosts(2.29, 1_650, 3_800, 140, 35_300_000, 600)
+NOISY_FLOAT_COSTS = HostCosts(19.9, 1_650, 3_800, 140, 60_000_000, 600)
+
+# The same for what the cores do, however products are computed: an element of a finished feature map checked and handed
+# on, a tap of a pool, an element added. Sums of other crossbars are added where they are made.
+_PS_PER_PUBLISHED = 240
+_PS_PER_TAP = 230
+_PS_PER_ELEMENT = 640
+
+
+def host_costs(*, is_noisy: bool = False, gemm: GemmKind = "auto") -> HostCosts:
+    """Return the costs on this host, for ideal crossbars or for noisy ones behind converters."""
+    is_integer = gemm == "integer" or (gemm == "auto" and integers_are_exact())
+    if is_noisy:
+        return NOISY_INTEGER_COSTS if is_integer else NOISY_FLOAT_COSTS
+    return INTEGER_COSTS if is_integer else FLOAT_COSTS
+
+
+def estimate_work(program: Program, costs: HostCosts = INTEGER_COSTS) -> NDArray[np.int64]:
     """Estimate the host time per image of each cluster, in picoseconds, shape (n_clusters,)."""
     work = np.zeros(program.n_clusters, np.int64)
-    fan_in = [len(channels) for channels in program.channels_into()]
     for actor in program.actors:
         if actor.site != program.hbm_site:
-            work[actor.site] += _actor_work(program, actor, fan_in[actor.actor_id])
+            work[actor.site] += round(_actor_work(program, actor, costs))
     return work
 
 
-def _actor_work(program: Program, actor: Actor, n_operands: int) -> int:
+def _actor_work(program: Program, actor: Actor, costs: HostCosts) -> float:
     layer = program.layers[actor.layer_id]
-    n_pixels = layer.output.height * sum(actor.tiling.widths(actor.share))
-    n_columns = len(actor.columns)
+    n_elements = layer.output.height * sum(actor.tiling.widths(actor.share)) * len(actor.columns)
     if actor.kind is ActorKind.STORE:
         return 0
     if actor.kind is ActorKind.MVM:
-        assert layer.window is not None
-        n_rows = len(actor.rows)
-        window = unrolled(layer.window, layer.pixels_per_mvm)
-        n_runs = sum(1 for _ in kernel_runs(actor.rows, window, layer.inputs[0].channels))
-        gathering = n_runs * _PS_PER_RUN + n_rows * _PS_PER_GATHERED_INPUT
-        computing = n_rows * n_columns * _PS_PER_MAC + n_columns * _PS_PER_PARTIAL_SUM
-        return actor.n_jobs * (gathering + computing) + n_rows * n_columns * _PS_PER_CELL
+        return _crossbar_work(actor, layer, costs)
     if actor.kind is ActorKind.REDUCE:
-        return n_pixels * n_columns * (n_operands + 2 * actor.is_root) * _PS_PER_PARTIAL_SUM
+        return n_elements * (costs.output + _PS_PER_PUBLISHED) if actor.is_root else 0
     if layer.window is None:
-        return n_pixels * n_columns * _PS_PER_ELEMENT
-    return n_pixels * n_columns * layer.window.kernel_h * layer.window.kernel_w * _PS_PER_TAP
+        return n_elements * (_PS_PER_ELEMENT + _PS_PER_PUBLISHED)
+    return n_elements * (layer.window.kernel_h * layer.window.kernel_w * _PS_PER_TAP + _PS_PER_PUBLISHED)
+
+
+def _crossbar_work(actor: Actor, layer: ProgramLayer, costs: HostCosts) -> float:
+    assert layer.window is not None
+    n_rows, n_columns = len(actor.rows), len(actor.columns)
+    window = unrolled(layer.window, layer.pixels_per_mvm)
+    n_runs = sum(1 for _ in kernel_runs(actor.rows, window, layer.inputs[0].channels))
+    gathering = n_runs * costs.run + n_rows * costs.gathered_input
+    computing = n_rows * n_columns * costs.mac + n_columns * costs.partial_sum
+    n_products = -(-actor.n_jobs * max(n_rows, 8 * n_columns) // PIECE_BYTES)
+    return actor.n_jobs * (gathering + computing) + n_products * costs.product

@@ -1,0 +1,1 @@
+"""The numerics of one analog crossbar: arrays in, arrays out."""
