@@ -1,4 +1,4 @@
-"""The command line: ``aimc run``, ``study``, ``report``, ``digest``, ``verify`` and ``map``."""
+"""The command line: ``aimc run``, ``study``, ``report``, ``export``, ``compare``, ``digest``, ``verify``, ``map``."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from emulator.errors import ConfigError, EmulatorError
+from launch.analysis_commands import add_analysis_commands, add_trace_argument
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
 
@@ -18,6 +19,8 @@ _EXAMPLES = """examples:
   aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first    emulate on two ranks
   aimc report runs/first                                          what came out, as text and a picture
   aimc report runs/first --json | jq .images_per_second
+  aimc report runs/first --html first.html --figures first        an interactive page, and all pictures
+  aimc compare runs/first runs/second                             what changed between runs
   aimc verify runs/first                                          compare the values with onnxruntime
   aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
   aimc study configs/studies/tiny.yaml -n 2 -o runs/tiny          many runs; again: only what has changed
@@ -110,18 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_ranks_argument(study)
     study.set_defaults(command=_study)
 
-    report = commands.add_parser("report", parents=[common], help="show what a finished run measured")
-    _add_trace_argument(report)
-    report.add_argument("--json", action="store_true", help="print JSON instead of text")
-    report.add_argument("--timeline", type=Path, metavar="PNG", help="where to draw the timeline (default: in DIR)")
-    report.set_defaults(command=_report)
+    add_analysis_commands(commands, common)
 
     digest = commands.add_parser("digest", parents=[common], help="work out a trace's digest anew and check it")
-    _add_trace_argument(digest)
+    add_trace_argument(digest)
     digest.set_defaults(command=_digest)
 
     verify = commands.add_parser("verify", parents=[common], help="compare a run's values with onnxruntime's")
-    _add_trace_argument(verify)
+    add_trace_argument(verify)
     verify.set_defaults(command=_verify)
 
     mapping = commands.add_parser("map", parents=[common], help="map a run file's network without running it")
@@ -144,10 +143,6 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_ranks_argument(parser: argparse.ArgumentParser) -> None:
     about = "MPI ranks to start on this machine (default: 1)"
     parser.add_argument("-n", "--ranks", type=_positive, default=1, help=about)
-
-
-def _add_trace_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", type=Path, metavar="DIR", help="output folder of a run, or a trace file")
 
 
 def _positive(text: str) -> int:
@@ -211,26 +206,6 @@ def _study(options: argparse.Namespace) -> int:
         debug=options.debug,
     )
     return run_study(connect(), study_options)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from traces.plots.timeline import draw_timeline
-    from traces.reader import Trace
-    from traces.report import make_report
-    from traces.report_text import report_to_text
-
-    with Trace(options.trace) as trace:
-        report = make_report(trace)
-        picture: Path = options.timeline or trace.path.with_name("timeline.png")
-        if trace.has_timing and (options.timeline or not picture.exists()):
-            draw_timeline(trace, picture)
-        if options.json:
-            print(json.dumps(report.to_json(), indent=2))
-            return 0
-        print(report_to_text(report), end="")
-        if trace.has_timing:
-            print(f"Timeline: {picture}")
-    return 0
 
 
 def _digest(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/launch/environment.sh"
-make_environment --editable '.[mpich]' --group dev
+make_environment --editable '.[mpich,html,export]' --group dev
 
 cd "$root"
 PATH="$root/.venv/bin:$PATH"

@@ -22,18 +22,22 @@ def test_the_commands_and_the_python_example_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = re.findall(r"^    aimc (.*)$", README, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["run", "verify", "report"]
+    names = [command.split()[0] for command in commands]
+    assert names == ["run", "verify", "report", "run", "report", "compare", "export"]
     monkeypatch.chdir(tmp_path)
     for command in commands:
         arguments = shlex.split(command)
         arguments = [str(ROOT / "configs/runs/tiny.yaml") if a.startswith("configs/runs") else a for a in arguments]
         assert main(arguments) == 0
     capsys.readouterr()
-    (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 (our own text)
-    rate, firings = capsys.readouterr().out.splitlines()
+    for example in blocks("python"):
+        exec(compile(example, "README.md", "exec"), {})  # noqa: S102 (our own text)
+    rate, firings, cause, token, share = capsys.readouterr().out.splitlines()
     assert float(rate) > 1000
     assert "firings, the last ends at" in firings
+    assert re.fullmatch(r"[A-Z]+ is the most frequent cause of a wait", cause)
+    assert float(token.split()[3]) > 0
+    assert float(share.split()[-1]) > 0
 
 
 def test_the_run_file_of_the_readme_is_valid() -> None:

@@ -167,7 +167,14 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
 def _timing_to_json(timing: Timing | None) -> dict[str, Any]:
     """Return what only the timing plane shows; lists are empty without it."""
     if timing is None:
-        return {"layers": [], "clusters": [], "slowest_stages": [], "time_shares": {}, "layer_groups": []}
+        return {
+            "layers": [],
+            "clusters": [],
+            "slowest_stages": [],
+            "time_shares": {},
+            "layer_time": {},
+            "layer_groups": [],
+        }
     account, network = timing.account, timing.network
     shares = zip(account.cluster.tolist(), account.time_ps.tolist(), strict=True)
     waterfall, latencies = timing.waterfall, network.latencies
@@ -178,6 +185,10 @@ def _timing_to_json(timing: Timing | None) -> dict[str, Any]:
         "slowest_stages": [asdict(stage) for stage in timing.stages],
         "time_shares": {
             str(cluster): {f"{cause}_ps": ps for cause, ps in zip(CAUSES, own, strict=True)} for cluster, own in shares
+        },
+        "layer_time": {
+            use.name: {f"{cause}_ps": ps for cause, ps in zip(CAUSES, own, strict=True)}
+            for use, own in zip(timing.layers, account.of_layers(len(timing.layers)).tolist(), strict=True)
         },
         "layer_groups": [
             {**asdict(group), "time_ps": dict(zip(CAUSES, group.time_ps, strict=True))} for group in timing.groups
@@ -193,7 +204,7 @@ def _timing_to_json(timing: Timing | None) -> dict[str, Any]:
         },
         "network": {
             "levels": [asdict(level) for level in network.levels],
-            "hot_ports": [{"port": name, "busy_share": share} for name, share in network.hot_ports],
+            "ports": [port._asdict() for port in network.ports],
             "n_transfers": latencies.n_transfers,
             "held_ps": latencies.held_ps,
             "travelled_ps": latencies.travelled_ps,

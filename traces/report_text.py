@@ -14,8 +14,10 @@ from traces.analysis.utilization import LayerUse
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
-_CAUSE_HEADINGS = ("analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation")
-_CAUSE_HEADINGS += ("waiting\nfor input", "for\nconsumers", "sleep")
+_CAUSE_HEADINGS = (
+    "analog\nwork", "digital\nwork", "commu-\nnication", "synchro-\nnisation", "waiting\nfor input", "for\nconsumers",
+    "sleep",
+)  # fmt: skip
 
 
 def report_to_text(report: Report, width: int = 110) -> str:
@@ -125,10 +127,10 @@ def _loss_table(report: Report, timing: Timing) -> TextTable:
     table = _table("Losses against the peak of all crossbars", ("step", "factor", "TOPS left"))
     waterfall = timing.waterfall
     if waterfall:
-        table.add_row("peak", "", f"{waterfall.peak_tops:,.1f}")
+        table.add_row("peak", "", f"{waterfall.peak_tops:,.4g}")
         for (name, factor), left in zip(waterfall.factors.items(), waterfall.tops_after, strict=True):
-            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.1f}")
-        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.1f}")
+            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.3g}")
+        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.3g}")
     return table
 
 

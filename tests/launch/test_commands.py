@@ -73,6 +73,57 @@ def test_report_verify_digest_and_map_speak(run: Path, capsys: pytest.CaptureFix
     assert "stage3.block1.conv2" in capsys.readouterr().out
 
 
+def test_report_draws_writes_a_page_and_costs_anew(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, figures = tmp_path / "report.html", tmp_path / "figures"
+    assert main(["report", str(run), "--html", str(page), "--figures", str(figures)]) == 0
+    text = capsys.readouterr().out
+    assert str(page) in text
+    assert page.stat().st_size > 1e6
+    assert len(list(figures.glob("*.png"))) == 9
+    chip = (ROOT / "configs/chips/small16.yaml").read_text()
+    (tmp_path / "dear.yaml").write_text(chip.replace("stream: 15.6 pJ/B", "stream: 31.2 pJ/B"))
+    costs = []
+    for arguments in ([], ["--chip", str(tmp_path / "dear.yaml")]):
+        assert main(["report", str(run), "--json", *arguments]) == 0
+        costs.append(json.loads(capsys.readouterr().out))
+    assert costs[1]["energy"]["counts"] == costs[0]["energy"]["counts"]
+    streaming = [each["energy"]["by_component_mj"]["stream"] for each in costs]
+    assert streaming[1] == pytest.approx(2 * streaming[0])
+    (tmp_path / "bad.yaml").write_text(chip.replace("  stream: 15.6 pJ/B\n", ""))
+    message = refusal(["report", str(run), "--chip", str(tmp_path / "bad.yaml")], capsys, 2)
+    assert "energy.stream: this key is missing" in message
+
+
+def test_time_shares_of_a_real_run_add_up_exactly(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {sum(shares.values()) for shares in report["time_shares"].values()} == {report["makespan_ps"]}
+
+
+def test_export_and_compare_speak(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--perfetto", "a.pftrace"], ["--chrome", "a.json.gz", "--window", "..1ms"], ["--csv", "csv"]):
+        arguments[1] = str(tmp_path / arguments[1])
+        assert main(["export", str(run), *arguments]) == 0
+        assert arguments[1] in capsys.readouterr().out
+    message = refusal(["export", str(run), "--csv", str(tmp_path / "b"), "--window", "..1ms"], capsys, 8)
+    assert "only --perfetto and --chrome" in message
+    other = tmp_path / "other"
+    assert main(["run", str(tiny(tmp_path, seed=2)), "--plane", "timing", "-o", str(other)]) == 0
+    capsys.readouterr()
+    page, picture = tmp_path / "compare.html", tmp_path / "steps.png"
+    assert main(["compare", str(run), str(other), "--html", str(page), "--figure", str(picture)]) == 0
+    text = capsys.readouterr().out
+    assert "seed" in text
+    assert page.exists()
+    assert picture.exists()
+    assert main(["compare", str(run), str(other), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["label"] for each in found["runs"]] == ["tiny", "other"]
+    assert found["figures"]["makespan_s"][0] == found["figures"]["makespan_s"][1]
+
+
 def test_verify_notices_other_values_and_other_models(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +160,11 @@ def test_one_plane_alone_gives_its_part_of_the_records(
             assert len(one[table]) == 0
     assert main(["report", str(tmp_path / "out")]) == 0
     assert ("top-1" in capsys.readouterr().out) == (plane == "values")
+    if plane == "values":
+        message = refusal(["report", str(tmp_path / "out"), "--figures", str(tmp_path / "figures")], capsys, 8)
+        assert "no timing plane, so there are no figures" in message
+        message = refusal(["export", str(tmp_path / "out"), "--chrome", str(tmp_path / "a.gz")], capsys, 8)
+        assert "no timing plane" in message
 
 
 def test_a_quantised_and_a_float_onnx_file_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,7 +289,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["study"], ["report"], ["verify"], ["map"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["study"], ["report"], ["export"], ["compare"], ["verify"], ["map"]])
 def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])

@@ -52,6 +52,7 @@ from emulator.emulation import Plane
 from emulator.errors import ParallelError
 
 def fail(workload, *, comm, sink, plane, on_image):
+    comm.barrier()  # every rank has made its file
     if comm.rank == 1:
         raise ERROR
     comm.barrier()

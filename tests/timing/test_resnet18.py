@@ -13,7 +13,7 @@ from emulator.mapping.place import map_network
 from emulator.mapping.policy import load_policy
 from emulator.network.onnx_import import import_onnx
 from emulator.network.quantize import quantize_onnx
-from emulator.network.zoo import resnet18, save_model
+from emulator.network.zoo import build_network, save_model
 from emulator.program.build import build_program
 from emulator.program.dataflow import Program
 from emulator.program.lower import lower_program
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def main_job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Chip]:
     folder = tmp_path_factory.mktemp("model")
-    save_model(resnet18(256, 256), folder / "float.onnx")
+    save_model(build_network("resnet18", 256, 256, n_classes=1000, seed=0), folder / "float.onnx")
     images = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
     quantize_onnx(folder / "float.onnx", images, folder / "model.onnx")
     chip = load_chip(ROOT / "configs/chips/bruschi2023.yaml")

@@ -17,7 +17,9 @@ from traces.analysis.throughput import measure_throughput
 from traces.analysis.utilization import actor_busy_ps, measure_clusters, measure_layers
 from traces.analysis.waiting import measure_waiting
 from traces.errors import TraceError
-from traces.plots.timeline import busy_shares, draw_timeline
+from traces.plots.data import figure_data
+from traces.plots.figures import draw_figure, draw_figures
+from traces.plots.timeline import busy_shares
 from traces.reader import Trace
 from traces.report import make_report
 from traces.report_text import report_to_text
@@ -177,7 +179,7 @@ def test_names_are_printed_as_they_are(trace_of: Callable[..., Trace], tmp_path:
     assert "net[/x] $on$ _{chip" in text
     assert "/block[bold]/conv$_" in text
     assert "…" not in text
-    draw_timeline(trace, tmp_path / "timeline.png")
+    draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").stat().st_size > 1000
 
 
@@ -191,11 +193,11 @@ def test_one_image_has_no_steady_state(trace_of: Callable[..., Trace], tmp_path:
     assert figures["images_per_second_steady"] is None
     assert figures["makespan_s"] == figures["first_image_latency_s"] == 18e-6
     assert "steady" not in report_to_text(make_report(trace))
-    draw_timeline(trace, tmp_path / "timeline.png")
+    draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.png")
 
 
 def test_shares_of_time_bins_add_up_to_the_busy_time(trace: Trace) -> None:
-    shares = busy_shares(trace, Resource.CORES, 0, 28 * US, 14)
+    shares = busy_shares(figure_data(trace), Resource.CORES, 14)
     assert shares.shape == (2, 14)
     assert shares.sum(axis=1) * 2 * US == pytest.approx([8 * US, 4 * US])
     assert shares[0, 5] == pytest.approx(1)  # 10 to 12 us
@@ -229,7 +231,7 @@ def test_a_run_of_one_plane_reports_what_it_has(tmp_path: Path) -> None:
         assert figures["top_classes"] == [1, 0]
         assert "The timing plane did not run, so there are no times." in report_to_text(make_report(trace))
         with pytest.raises(TraceError, match="no timing plane"):
-            draw_timeline(trace, tmp_path / "timeline.png")
+            draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.png")
     (tmp_path / "t").mkdir()
     timing_only = {**ROWS, "outputs": [], "checksums": []}
     with Trace(write_trace(tmp_path / "t", [timing_only], plane="timing")) as trace:
@@ -240,7 +242,7 @@ def test_a_run_of_one_plane_reports_what_it_has(tmp_path: Path) -> None:
 
 
 def test_the_timeline_is_a_picture_with_both_colours(trace: Trace, tmp_path: Path) -> None:
-    draw_timeline(trace, tmp_path / "timeline.png")
+    draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.png")
     with Image.open(tmp_path / "timeline.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
         assert min(picture.size) > 500
@@ -250,4 +252,15 @@ def test_the_timeline_is_a_picture_with_both_colours(trace: Trace, tmp_path: Pat
 
 def test_a_picture_that_cannot_be_written_is_one_clear_error(trace: Trace, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="the picture cannot be written"):
-        draw_timeline(trace, tmp_path / "nowhere" / "timeline.png")
+        draw_figure(figure_data(trace), "timeline", tmp_path / "nowhere" / "timeline.png")
+
+
+def test_more_clusters_than_rows_are_averaged(trace: Trace) -> None:
+    alone = busy_shares(figure_data(trace), Resource.CORES, 14)
+    together = busy_shares(figure_data(trace), Resource.CORES, 14, max_rows=1)
+    assert together == pytest.approx(alone.mean(axis=0, keepdims=True))
+
+
+def test_a_run_without_a_chip_file_draws_what_it_can(trace: Trace, tmp_path: Path) -> None:
+    drawn = {path.stem for path in draw_figures(figure_data(trace), tmp_path)}
+    assert drawn == {"timeline", "time_breakdown", "network", "queues"}

@@ -10,7 +10,8 @@ from traces.errors import TraceError
 from traces.quantities import read_quantity
 from traces.reader import Trace
 
-_PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+#: Picoseconds per unit of time.
+PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
 
 
 def _whole(kind: str, units: dict[str, int]) -> BeforeValidator:
@@ -33,7 +34,7 @@ class ImaFacts(_Facts):
     columns: int
     dac_bits: int
     adc_bits: int
-    mvm_latency: Annotated[int, _whole("a time", _PS_PER)]
+    mvm_latency: Annotated[int, _whole("a time", PS_PER)]
 
 
 class ClusterFacts(_Facts):

@@ -1,7 +1,7 @@
 """The critical path: the chain of firings and transfers that led to the last result, from the end back to the start.
 
-Each firing says what it waited for last. Following these answers backwards gives steps that cover the makespan without a
-gap: a firing; the transfer of the token that it waited for; the time that the token was held before its transfer, for
+Each firing says what it waited for last. Following these answers backwards gives steps that cover the makespan without
+a gap: a firing; the transfer of the token that it waited for; the time that the token was held before its transfer, for
 the DMA engine or for credit; or, where a firing waited for room, the way of the token that left, and what held it.
 Where a token was held for credit, the path goes on at the firing of the consumer that gave the credit.
 """

@@ -7,6 +7,7 @@ edge of a feature map differ.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ from traces.reader import Trace
 #: Sixteen bins per doubling: 4 % wide.
 _BINS_PER_DOUBLING = 16
 N_TIME_BINS = 400
+_ROWS_AT_ONCE = 1 << 20
+
+
+class PortUse(NamedTuple):
+    """One port; ``busy_share`` is the share of the makespan for which it is occupied."""
+
+    name: str
+    level: str
+    n_bytes: int
+    busy_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +72,12 @@ class NetworkUse:
 
     Attributes:
         levels: from the busiest on.
-        hot_ports: the ten ports that are busy longest: name and share of the makespan.
+        ports: those with traffic, from the busiest on.
         hbm_bytes_per_second: (2, bins), reads and writes over time.
     """
 
     levels: tuple[LevelUse, ...]
-    hot_ports: tuple[tuple[str, float], ...]
+    ports: tuple[PortUse, ...]
     latencies: Latencies
     hbm_bytes_per_second: NDArray[np.float64]
 
@@ -77,44 +88,45 @@ def measure_network(trace: Trace, records: Records, throughput: Throughput) -> N
     port, busy_ps, n_bytes = (totals[name].astype(np.int64) for name in ("port", "busy_ps", "n_bytes"))
     share = busy_ps / throughput.makespan_ps
     names, level = ports["name"][port], ports["level"][port]
-    levels = [_measure_level(str(each), names, share, n_bytes, level == each) for each in dict.fromkeys(level)]
-    hottest = np.lexsort((port, -share))[:10]
+    columns = zip(names.tolist(), level.tolist(), n_bytes.tolist(), share.tolist(), strict=True)
+    uses = sorted((PortUse(*values) for values in columns), key=lambda use: (-use.busy_share, use.name))
+    of_level = [[use for use in uses if use.level == each] for each in dict.fromkeys(use.level for use in uses)]
     return NetworkUse(
-        levels=tuple(sorted(levels, key=lambda use: -use.busiest_share)),
-        hot_ports=tuple((str(names[i]), float(share[i])) for i in hottest),
+        levels=tuple(map(_measure_level, of_level)),
+        ports=tuple(uses),
         latencies=_measure_latencies(trace, records),
         hbm_bytes_per_second=_hbm_bandwidth(trace, records, throughput),
     )
 
 
-def _measure_level(
-    level: str, names: NDArray[np.object_], share: NDArray[np.float64], n_bytes: NDArray[np.int64],
-    own: NDArray[np.bool_],
-) -> LevelUse:  # fmt: skip
-    busiest = int(np.flatnonzero(own)[share[own].argmax()])
-    mean = float(share[own].mean())
-    return LevelUse(level, int(own.sum()), int(n_bytes[own].sum()), mean, str(names[busiest]), float(share[busiest]))
+def _measure_level(ports: list[PortUse]) -> LevelUse:
+    busiest, shares = ports[0], [port.busy_share for port in ports]
+    n_bytes = sum(port.n_bytes for port in ports)
+    return LevelUse(
+        busiest.level, len(ports), n_bytes, sum(shares) / len(shares), busiest.name, busiest.busy_share
+    )  # fmt: skip
 
 
 def _measure_latencies(trace: Trace, records: Records) -> Latencies:
-    alone_ps = _alone_ps(trace)
+    alone_ps, transfers = _alone_ps(trace), records.transfers
     n_bins = 64 * _BINS_PER_DOUBLING
     n_in_bin = np.zeros(n_bins, np.int64)
     held_ps = travelled_ps = contention_ps = 0
-    for channel in np.flatnonzero(np.diff(records.transfers.starts)).tolist():
-        ready, start, end = (records.transfers.rows(channel, name) for name in ("ready_ps", "start_ps", "end_ps"))
-        travel_ps = np.asarray(end - start)
+    for begin in range(0, len(transfers), _ROWS_AT_ONCE):
+        rows = slice(begin, min(begin + _ROWS_AT_ONCE, len(transfers)))
+        ends = np.clip(transfers.starts, rows.start, rows.stop)
+        n_of_channel = ends[1:] - ends[:-1]
+        ready, start, end = (np.asarray(transfers.columns[name][rows]) for name in ("ready_ps", "start_ps", "end_ps"))
+        travel_ps = end - start
         held_ps += int((start - ready).sum())
         travelled_ps += int(travel_ps.sum())
-        contention_ps += int(np.maximum(travel_ps - alone_ps[channel], 0).sum())
+        contention_ps += int(np.maximum(travel_ps - np.repeat(alone_ps, n_of_channel), 0).sum())
         bins = (np.log2(np.maximum(travel_ps, 1)) * _BINS_PER_DOUBLING).astype(np.int64)
         n_in_bin += np.bincount(bins, minlength=n_bins)
     used = np.flatnonzero(n_in_bin)
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     edges_ps = 2.0 ** (np.arange(first, last + 1) / _BINS_PER_DOUBLING)
-    return Latencies(
-        len(records.transfers), held_ps, travelled_ps, contention_ps, edges_ps, n_in_bin[first:last]
-    )  # fmt: skip
+    return Latencies(len(transfers), held_ps, travelled_ps, contention_ps, edges_ps, n_in_bin[first:last])
 
 
 def _alone_ps(trace: Trace) -> NDArray[np.int64]:
@@ -156,12 +168,12 @@ def spread(
 ) -> NDArray[np.float64]:
     """Spread amounts evenly over intervals and return what falls into each bin; times are in bins."""
     length = np.maximum(end - start, 1e-9)
-    steps = np.zeros(n_bins + 2)  # the second derivative of the cumulative amount, split between neighbours
+    steps = np.zeros(n_bins + 2)  # of the slope of what has been reached; a step within a bin is split with the next
     for position, sign in ((start, 1.0), (end, -1.0)):
         at = np.clip(position, 0, n_bins)
-        index = np.minimum(at.astype(np.int64), n_bins)
-        into = at - index
-        np.add.at(steps, index, sign * amount / length * (1 - into))
-        np.add.at(steps, index + 1, sign * amount / length * into)
+        index = at.astype(np.int64)
+        height, into = sign * amount / length, at - index
+        steps += np.bincount(index, height * (1 - into), n_bins + 2)
+        steps += np.bincount(index + 1, height * into, n_bins + 2)
     filled: NDArray[np.float64] = np.cumsum(steps)[:n_bins]
     return filled

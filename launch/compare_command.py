@@ -1,0 +1,58 @@
+"""``aimc compare``: what changed between runs."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.working import working
+from traces.compare import compare_runs
+from traces.compare_text import comparison_to_text
+from traces.reader import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What the command line says about a comparison."""
+
+    traces: tuple[Path, ...]
+    as_json: bool
+    html: Path | None
+    figure: Path | None
+
+
+def compare(options: CompareOptions) -> None:
+    """Print what changed between runs, and write the page and the picture that were asked for.
+
+    Raises:
+        TraceError: a trace cannot be read, or a file cannot be written.
+    """
+    with ExitStack() as opened, working("reading the traces and comparing their figures"):
+        traces = [opened.enter_context(Trace(path)) for path in options.traces]
+        comparison = compare_runs(traces, _labels(options.traces))
+    if options.html:
+        from traces.html.compare_page import write_comparison
+
+        write_comparison(comparison, options.html)
+    if options.figure:
+        from traces.plots.steps import draw_steps
+        from traces.plots.style import save, styled
+
+        with styled():
+            save(draw_steps(comparison.labels, comparison.reports), options.figure)
+    if options.as_json:
+        print(json.dumps(comparison.to_json(), indent=2))
+        return
+    print(comparison_to_text(comparison), end="")
+    for path in filter(None, (options.html, options.figure)):
+        print(path)
+
+
+def _labels(paths: tuple[Path, ...]) -> list[str]:
+    """Return the shortest ends of the runs' paths that tell them apart."""
+    folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
+    for n_parts in range(1, max(len(folder.parts) for folder in folders) + 1):
+        labels = ["/".join(folder.parts[-n_parts:]) for folder in folders]
+        if len(set(labels)) == len(set(folders)):
+            return labels
+    return [str(folder) for folder in folders]

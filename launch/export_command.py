@@ -1,0 +1,55 @@
+"""``aimc export``: a trace in the formats of other tools."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.working import working
+from traces.analysis.records import order_records
+from traces.errors import TraceError
+from traces.export.chrome_trace import write_chrome
+from traces.export.files import write_files
+from traces.export.perfetto_trace import write_perfetto
+from traces.export.slices import WHOLE, Slices, parse_window, port_counters
+from traces.reader import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What the command line says about an export; one of the targets is given."""
+
+    trace: Path
+    perfetto: Path | None
+    chrome: Path | None
+    parquet: Path | None
+    csv: Path | None
+    window: str | None
+
+
+def export_run(options: ExportOptions) -> None:
+    """Write a trace in another format and say where.
+
+    Raises:
+        TraceError: the trace cannot be read, the target cannot be written, or a library for it is missing.
+    """
+    began = time.perf_counter()
+    window = parse_window(options.window) if options.window else WHOLE
+    with Trace(options.trace) as trace, working("writing the trace in another format"):
+        if options.parquet or options.csv:
+            if options.window:
+                raise TraceError("--window: only --perfetto and --chrome show a part of the time")
+            written = write_files(trace, options.parquet, "parquet") if options.parquet else []
+            written += write_files(trace, options.csv, "csv") if options.csv else []
+        else:
+            if not trace.has_timing:
+                raise TraceError(f"{trace.path}: the run had no timing plane, so there are no times to show")
+            records = order_records(trace)
+            slices, counters = Slices(trace, records, window), port_counters(trace, records, window)
+            written = []
+            for path, write in ((options.perfetto, write_perfetto), (options.chrome, write_chrome)):
+                if path:
+                    write(slices, counters, path)
+                    written.append(path)
+    for path in written:
+        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")
+    print(f"done in {time.perf_counter() - began:.1f} s")
