@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +16,14 @@ from emulator.network.geometry import Span
 from emulator.parallel.comm import Comm
 from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
+from emulator.program.columns import Columns, columns_of
 from emulator.program.dataflow import Program
-from emulator.program.lower import lower_program
+from emulator.program.lower import lower
+from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.transport import program_from_bytes, program_to_bytes
-from emulator.timing.engine import PortTotals, TimingEngine
+from emulator.timing.engine import PortTotals
 from emulator.timing.records import TimingSink
+from emulator.timing.sync import RankTiming, SyncCounts, compile_timing
 from emulator.values.blocks import balanced_blocks
 from emulator.values.conversions import Conversions, count_conversions
 from emulator.values.convolution import Held
@@ -29,7 +33,7 @@ from emulator.values.executor import ValueExecutor, ValueSink
 from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.warm_up import compile_kernels
 from emulator.values.weights import cut_weights
-from emulator.values.work import estimate_work, host_costs
+from emulator.values.work import host_costs
 
 _WEIGHTS_TAG = 0
 
@@ -70,7 +74,9 @@ class RankSummary:
         values_s, timing_s: wall time of the planes.
         waited_s: wall time spent waiting for other ranks.
         n_events: timing events handled.
-        ports: traffic per port, on the rank that ran the timing plane, else None.
+        n_boundary_tokens: tokens that this rank sent to other ranks.
+        sync: what keeping time with the other ranks took.
+        ports: traffic of the rank's ports, None if the timing plane did not run.
         conversions: of the analog crossbars on this rank, by MVM actor.
     """
 
@@ -80,8 +86,21 @@ class RankSummary:
     waited_s: float
     traffic: Traffic
     n_events: int
+    n_boundary_tokens: int
+    sync: SyncCounts
     ports: PortTotals | None
     conversions: dict[int, Conversions]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What one rank did in the timing plane (see ``RankSummary``)."""
+
+    n_events: int = 0
+    n_boundary_tokens: int = 0
+    sync: SyncCounts = field(default_factory=SyncCounts)
+    ports: PortTotals | None = None
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +123,7 @@ def emulate(
 ) -> RankSummary:
     """Run a workload over all ranks of ``comm``; only rank 0 passes one.
 
-    The value plane runs on every rank. The timing plane runs on the last one, which has nothing to compute until the
-    first activations reach it.
+    Both planes run on every rank, for the same blocks of clusters.
 
     Args:
         workload: what to run, on rank 0; None elsewhere.
@@ -117,16 +135,13 @@ def emulate(
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
+    if plane is not Plane.VALUES and comm.size > 1 and comm.rank == comm.size - 1:
+        compile_timing()  # once for all, while rank 0 prepares
     if workload is not None and plane is not Plane.TIMING:
         is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
         compile_kernels(workload.program, is_noisy=is_noisy)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
-    n_events, ports, timing_s = 0, None, 0.0
-    if share.plane is not Plane.VALUES and comm.rank == comm.size - 1:
-        began = time.perf_counter()
-        engine = TimingEngine(lower_program(share.program, share.chip), share.n_images, sink)
-        engine.run()
-        n_events, ports, timing_s = engine.n_events, engine.port_totals, time.perf_counter() - began
+    timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink)
     traffic, values_s, conversions = Traffic(), 0.0, dict[int, Conversions]()
     if share.plane is not Plane.TIMING:
         holdings = _hand_out(workload, share, comm)
@@ -145,17 +160,62 @@ def emulate(
         traffic, values_s = executor.traffic, time.perf_counter() - began
         conversions = count_conversions(share.program, analog, share.n_images, executor.n_clipped())
     return RankSummary(
-        share.blocks[comm.rank], values_s, timing_s, comm.waited_s, traffic, n_events, ports, conversions
+        clusters=share.blocks[comm.rank],
+        values_s=values_s,
+        timing_s=timed.wall_s,
+        waited_s=comm.waited_s,
+        traffic=traffic,
+        n_events=timed.n_events,
+        n_boundary_tokens=timed.n_boundary_tokens,
+        sync=timed.sync,
+        ports=timed.ports,
+        conversions=conversions,
     )
 
 
-def check_ranks(program: Program, n_ranks: int) -> None:
+def check_ranks(workload: Workload, plane: Plane, n_ranks: int) -> None:
     """Check that every rank would get work.
 
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
-    partition_clusters(estimate_work(program), n_ranks)
+    _blocks(workload, plane, n_ranks)
+
+
+def _blocks(workload: Workload, plane: Plane, n_ranks: int) -> tuple[Span, ...]:
+    """Cut the clusters into a block per rank, for both planes: where both run, values take by far the longer."""
+    if plane is not Plane.TIMING:
+        return balanced_blocks(workload.program, host_costs(), n_ranks)
+    events = estimate_events(columns_of(workload.program), workload.mapping.chip)
+    return tuple(Span(int(a), int(b)) for a, b in pairwise(partition_clusters(events, n_ranks)))
+
+
+def time_part(
+    columns: Columns, chip: Chip, bounds: NDArray[np.int64], n_images: int, *, comm: Comm, sink: TimingSink
+) -> Timed:
+    """Run the timing plane over the ranks of ``comm``; each lowers and holds its own part of the program.
+
+    Args:
+        columns: the program, the same on every rank.
+        chip: the chip it runs on.
+        bounds: (size + 1,), the block of clusters of each rank.
+        n_images: images in the batch.
+        comm: the ranks.
+        sink: takes this rank's records.
+    """
+    comm.barrier()  # the kernels are compiled now
+    began = time.perf_counter()
+    owners = place_owners(columns, chip, bounds)
+    n_tokens = n_images * int(boundary_tokens(columns, owners)[comm.rank])
+    timing = RankTiming(lower(columns, chip, owners, comm.rank), n_images, sink, comm)
+    timing.run()
+    wall_s = time.perf_counter() - began
+    return Timed(timing.engine.n_events, n_tokens, timing.counts, timing.engine.port_totals, wall_s)
+
+
+def _time(share: _Share, comm: Comm, sink: TimingSink) -> Timed:
+    bounds = np.array([*(block.start for block in share.blocks), share.blocks[-1].end])
+    return time_part(columns_of(share.program), share.chip, bounds, share.n_images, comm=comm, sink=sink)
 
 
 def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
@@ -166,7 +226,7 @@ def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
             "program": program_to_bytes(workload.program),
             "n_images": len(workload.images),
             "plane": str(plane),
-            "blocks": [(b.start, b.end) for b in balanced_blocks(workload.program, host_costs(), comm.size)],
+            "blocks": [(block.start, block.end) for block in _blocks(workload, plane, comm.size)],
         }
         data = pack(description)
     received = unpack(comm.broadcast_bytes(data, 0))

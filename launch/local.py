@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from emulator.errors import ParallelError
+from launch.watch import FOLDER_VARIABLE, RankWatch
 
 #: One thread per rank: ranks are the parallelism, and spinning threads on shared cores slow a run many times over.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -73,9 +75,20 @@ def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator"
         ParallelError: there is no mpiexec.
     """
     command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", module, *arguments]
+    with TemporaryDirectory() as folder, RankWatch(Path(folder)) as watch:
+        code = _run(command, rank_environment(n_ranks, {**os.environ, FOLDER_VARIABLE: folder}))
+    if code not in _EXPLAINED:
+        who = "the job" if watch.first is None else f"rank {watch.first} of {n_ranks}"
+        message = f"{who} was killed or crashed (exit code {code}); the run did not finish"
+        print(f"aimc: error: {message}", file=sys.stderr)
+    return code
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run a job in a session of its own and return its exit code; signals to this process go on to it."""
     process = subprocess.Popen(  # noqa: S603 (the command is our own)
         command,
-        env=rank_environment(n_ranks, dict(os.environ)),
+        env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (nothing here has threads)
@@ -92,8 +105,4 @@ def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator"
             os.killpg(process.pid, signal.SIGKILL)
         for number, handler in previous.items():
             signal.signal(number, handler)
-    code = code if code >= 0 else 128 - code
-    if code not in _EXPLAINED:
-        message = f"the job was killed or crashed (exit code {code}; which rank, the launcher says); it did not finish"
-        print(f"aimc: error: {message}", file=sys.stderr)
-    return code
+    return code if code >= 0 else 128 - code

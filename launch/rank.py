@@ -5,6 +5,7 @@ once. A failure later on, on any rank, is printed once with the rank's number an
 """
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from emulator.parallel.wire import pack, unpack
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
 from launch.progress import image_progress, preparing
+from launch.watch import announce
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
@@ -130,7 +132,7 @@ def _prepare_folder(comm: Comm, options: RunOptions) -> Prepared:
     try:
         with preparing("preparing network, mapping and program", shown=options.progress) as on_candidate:
             prepared = prepare_run(options.config, options.output, options.seed, on_candidate, options.plane)
-        check_ranks(prepared.workload.program, comm.size)
+        check_ranks(prepared.workload, options.plane, comm.size)
     except BaseException:
         rmtree(options.output)
         raise
@@ -193,6 +195,7 @@ def rank_path(folder: Path, rank: int) -> Path:
 def _describe_rank(summary: RankSummary, writer: RankWriter, total_s: float) -> dict[str, Any]:
     ports = summary.ports
     used = np.flatnonzero(ports.n_bursts) if ports else np.empty(0, np.int64)
+    sync = summary.sync
     empty = np.empty(0, np.int64)
     return {
         "rank": {
@@ -206,9 +209,18 @@ def _describe_rank(summary: RankSummary, writer: RankWriter, total_s: float) -> 
             "waited_s": summary.waited_s,
             "n_messages": summary.traffic.n_messages,
             "n_bytes": summary.traffic.n_bytes,
+            "n_events": summary.n_events,
+            "n_boundary_tokens": summary.n_boundary_tokens,
+            "n_boundary_events": sync.n_boundary_events,
+            "n_timing_messages": sync.n_messages,
+            "n_promises": sync.n_promises,
+            "computing_s": sync.computing_s,
+            "packing_s": sync.packing_s,
+            "waiting_s": sync.waiting_s,
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         },
         "ports": {
-            "port": used,
+            "port": ports.port[used] if ports else empty,
             "busy_ps": ports.busy_ps[used] if ports else empty,
             "n_bytes": ports.n_bytes[used] if ports else empty,
             "n_bursts": ports.n_bursts[used] if ports else empty,
@@ -259,7 +271,9 @@ def connect() -> Comm:
     if any(name in os.environ for name in _LAUNCHER_VARIABLES):
         from emulator.parallel.mpi_comm import MpiComm
 
-        return MpiComm()
+        comm = MpiComm()
+        announce(comm.rank)
+        return comm
     from emulator.parallel.local_comm import SerialComm
 
     return SerialComm()

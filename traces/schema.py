@@ -156,6 +156,15 @@ SUMMARY_TABLES: dict[str, tuple[Column, ...]] = {
         Column("waited_s", "f8", "s", "wall time spent waiting for other ranks"),
         Column("n_messages", "i8", "1", "activation messages sent"),
         Column("n_bytes", "i8", "bytes", "bytes in them"),
+        Column("n_events", "i8", "1", "timing events handled", since=2),
+        Column("n_boundary_tokens", "i8", "1", "tokens sent to consumers of other ranks", since=2),
+        Column("n_boundary_events", "i8", "1", "timing events sent to other ranks", since=2),
+        Column("n_timing_messages", "i8", "1", "timing messages sent", since=2),
+        Column("n_promises", "i8", "1", "timing messages that carried promises alone", since=2),
+        Column("computing_s", "f8", "s", "wall time handling timing events", since=2),
+        Column("packing_s", "f8", "s", "wall time with promises and timing messages", since=2),
+        Column("waiting_s", "f8", "s", "wall time waiting for timing messages", since=2),
+        Column("peak_bytes", "i8", "bytes", "most memory that the rank's process has held", since=2),
     ),
 }
 

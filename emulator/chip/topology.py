@@ -7,7 +7,10 @@ whole subtrees. Routes are computed, not stored: a chip of a hundred thousand cl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emulator.chip.spec import Chip, Level, TreeTopology
 
@@ -34,6 +37,13 @@ class Port:
     end_cluster: int
 
 
+class Routes(NamedTuple):
+    """Many routes at once: that of pair ``i`` is ``port[start[i] : start[i + 1]]``."""
+
+    start: NDArray[np.int64]
+    port: NDArray[np.int64]
+
+
 class Topology(Protocol):
     """What the program needs to know of an interconnect, whatever its shape."""
 
@@ -53,6 +63,14 @@ class Topology(Protocol):
 
     def latency_cycles(self, source: int, target: int) -> int:
         """Sum of the port latencies on the way."""
+        ...
+
+    def routes(self, sources: NDArray[np.int64], targets: NDArray[np.int64], reads: NDArray[np.bool_]) -> Routes:
+        """``route`` of many pairs of sites, where ``reads`` tells reads from writes."""
+        ...
+
+    def widths_and_latencies(self, ports: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bytes per cycle and latency in cycles of many ports."""
         ...
 
 
@@ -94,6 +112,33 @@ class Tree:
     def latency_cycles(self, source: int, target: int) -> int:
         """Sum of the port latencies on the way."""
         return sum(self._levels[self._level_of(port // 4)].latency_cycles for port in self.route(source, target))
+
+    def routes(self, sources: NDArray[np.int64], targets: NDArray[np.int64], reads: NDArray[np.bool_]) -> Routes:
+        """``route`` of many pairs of sites: up to the level where the edges from the root are the same, and down."""
+        up, down = self._edges_of(sources), self._edges_of(targets)
+        apart = np.maximum.accumulate(up != down, axis=1)  # from the root down: once apart, always apart
+        lane = 2 * reads[:, None].astype(np.int64)
+        hops = np.concatenate((4 * up[:, ::-1] + lane, 4 * down + lane + 1), axis=1)
+        used = np.concatenate(((apart & (up >= 0))[:, ::-1], apart & (down >= 0)), axis=1)
+        start = np.zeros(len(sources) + 1, np.int64)
+        np.cumsum(used.sum(axis=1), out=start[1:])
+        return Routes(start, hops[used])
+
+    def widths_and_latencies(self, ports: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bytes per cycle and latency in cycles of many ports."""
+        edges = ports // 4
+        depth = np.searchsorted(np.array(self._first_edge), edges, side="right") - 1
+        depth[edges == self._hbm_edge] = len(self._levels) - 1
+        widths = np.array([level.bytes_per_cycle for level in self._levels], np.int64)
+        latencies = np.array([level.latency_cycles for level in self._levels], np.int64)
+        return widths[depth], latencies[depth]
+
+    def _edges_of(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Edges between the root and many sites, from the root down; the HBM has one, and -1 for the rest."""
+        edges = np.array(self._first_edge) + sites[:, None] // np.array(self._sizes)
+        edges[sites == self.n_clusters] = -1
+        edges[sites == self.n_clusters, 0] = self._hbm_edge
+        return np.asarray(edges, np.int64)
 
     def port(self, port_id: int) -> Port:
         """Describe one port."""

@@ -27,6 +27,11 @@ class Request(Protocol):
         """
         ...
 
+    @property
+    def n_bytes(self) -> int:
+        """Length of the message, once a receive is complete."""
+        ...
+
 
 class Comm(Protocol):
     """A group of ranks that exchange messages. Collective calls must come in the same order on every rank."""
@@ -55,8 +60,8 @@ class Comm(Protocol):
         """Post the sending of a C-contiguous array's bytes."""
         ...
 
-    def irecv(self, buffer: NDArray[Any], source: int, tag: int) -> Request:
-        """Post the receipt of one message that fills ``buffer`` exactly."""
+    def irecv(self, buffer: NDArray[Any], source: int, tag: int, *, exact: bool = True) -> Request:
+        """Post the receipt of one message that fills ``buffer``, exactly or at most."""
         ...
 
     def wait_until(self, ready: Callable[[], bool], limit_s: float = math.inf) -> bool:

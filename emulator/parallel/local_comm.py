@@ -33,8 +33,10 @@ class _Message:
     group: "LocalGroup"
     route: tuple[int, int, int]
     data: NDArray[np.uint8]
+    exact: bool = True
     done: bool = False
     mismatch: str = ""
+    n_bytes: int = 0
 
     def test(self) -> bool:
         """Say whether the other end has met this one."""
@@ -76,9 +78,9 @@ class LocalGroup:
             self._match(route)
         return message
 
-    def post_receive(self, route: tuple[int, int, int], data: NDArray[np.uint8]) -> Request:
+    def post_receive(self, route: tuple[int, int, int], data: NDArray[np.uint8], *, exact: bool) -> Request:
         """Ask for the next message on ``route`` (source, dest, tag)."""
-        message = _Message(self, route, data)
+        message = _Message(self, route, data, exact)
         with self._lock:
             self._receives[route].append(message)
             self._match(route)
@@ -89,8 +91,9 @@ class LocalGroup:
         if not (self._sends[route] and self._receives[route]):
             return
         send, receive = self._sends[route].popleft(), self._receives[route].popleft()
-        if send.data.size == receive.data.size:
-            receive.data[:] = send.data
+        receive.n_bytes = send.data.size
+        if send.data.size == receive.data.size or (not receive.exact and send.data.size < receive.data.size):
+            receive.data[: send.data.size] = send.data
         else:
             receive.mismatch = size_mismatch(route[0], route[2], receive.data.size, f"{send.data.size} bytes")
         send.done = receive.done = True
@@ -149,10 +152,10 @@ class LocalComm(PoliteWaiter):
         self._check(dest, tag)
         return self._group.post_send((self._rank, dest, tag), as_bytes(data, writable=False))
 
-    def irecv(self, buffer: NDArray[Any], source: int, tag: int) -> Request:
-        """Post the receipt of one message that fills ``buffer`` exactly."""
+    def irecv(self, buffer: NDArray[Any], source: int, tag: int, *, exact: bool = True) -> Request:
+        """Post the receipt of one message that fills ``buffer``, exactly or at most."""
         self._check(source, tag)
-        return self._group.post_receive((source, self._rank, tag), as_bytes(buffer, writable=True))
+        return self._group.post_receive((source, self._rank, tag), as_bytes(buffer, writable=True), exact=exact)
 
     def _check(self, peer: int, tag: int) -> None:
         self._group.check_alive()

@@ -21,8 +21,9 @@ class _MpiRequest:
 
     def __init__(self, request: MPI.Request, n_bytes: int | None = None) -> None:
         self._request = request
-        self._n_bytes = n_bytes
+        self._expected_bytes = n_bytes
         self._done = False
+        self.n_bytes = 0
 
     def test(self) -> bool:
         """Say whether the operation is complete."""
@@ -33,10 +34,12 @@ class _MpiRequest:
             self._done = bool(self._request.Test(status))
         except MPI.Exception as error:
             raise ParallelError(f"a message was lost or did not fit its buffer: {error}") from error
-        if self._done and self._n_bytes is not None and status.Get_count(MPI.BYTE) != self._n_bytes:
+        if self._done:
+            self.n_bytes = status.Get_count(MPI.BYTE)
+        if self._done and self._expected_bytes not in {None, self.n_bytes}:
             raise ParallelError(
-                f"rank {status.Get_source()} sent {status.Get_count(MPI.BYTE)} bytes with tag {status.Get_tag()}, "
-                f"expected {self._n_bytes}"
+                f"rank {status.Get_source()} sent {self.n_bytes} bytes with tag {status.Get_tag()}, "
+                f"expected {self._expected_bytes}"
             )
         return self._done
 
@@ -75,12 +78,12 @@ class MpiComm(PoliteWaiter):
         check_tag(tag, self._max_tag)
         return _MpiRequest(self._comm.Isend([as_bytes(data, writable=False), MPI.BYTE], dest, tag))
 
-    def irecv(self, buffer: NDArray[Any], source: int, tag: int) -> Request:
-        """Post the receipt of one message that fills ``buffer`` exactly."""
+    def irecv(self, buffer: NDArray[Any], source: int, tag: int, *, exact: bool = True) -> Request:
+        """Post the receipt of one message that fills ``buffer``, exactly or at most."""
         check_peer(source, self._size)
         check_tag(tag, self._max_tag)
         raw = as_bytes(buffer, writable=True)
-        return _MpiRequest(self._comm.Irecv([raw, MPI.BYTE], source, tag), raw.nbytes)
+        return _MpiRequest(self._comm.Irecv([raw, MPI.BYTE], source, tag), raw.nbytes if exact else None)
 
     def barrier(self) -> None:
         """Wait until every rank has come here."""

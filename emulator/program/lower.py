@@ -1,28 +1,27 @@
-"""Lower a program onto a chip's network into the flat arrays that the timing plane runs on."""
+"""Lower a program onto a chip's network: the flat arrays of what one rank runs of the timing plane.
 
-from collections.abc import Iterable
-from itertools import accumulate
-from typing import NamedTuple
+Places are numbered sites first (clusters, the HBM, the drain), then ports. The *drain* is the end of the HBM to which
+results go: what ends there shares nothing with what starts at the HBM, so a rank of its own may own it. Whoever owns a
+place handles its events; a rank holds its own actors, and every channel that ends at or passes one of its places.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.chip.spec import Chip
-from emulator.chip.topology import build_topology
+from emulator.chip.topology import Routes, Topology, build_topology
+from emulator.program.columns import Columns, Records, columns_of, record_type
 from emulator.program.dataflow import Program
-from emulator.program.token_game import firings_with_token
 
-
-def record_type(fields: str) -> np.dtype[np.void]:
-    """Return a record type of 64-bit integers with the given field names."""
-    return np.dtype([(field, np.int64) for field in fields.split()], align=True)
-
+__all__ = ["Records", "Tables", "lower", "lower_program", "no_tables", "record_type", "sites_of"]
 
 #: One row per actor; ``_start`` fields are offsets into the arrays of ``Tables`` named after them.
 ACTOR = record_type("site resource n_firings duration_start in_start in_end out_start out_end")
 #: One row per channel. An empty route is a channel within one site; ``return_ps`` is the latency of credits and
 #: acknowledgements back to the producer; ``use_start`` points into ``need`` and ``freed``, ``made_start`` to ``made``;
-#: ``slot_start`` counts the slots of the channels before.
+#: ``slot_start`` counts the slots of the channels before. An end that is not this rank's has actor -1.
 CHANNEL = record_type(
     "producer consumer producer_site consumer_site capacity n_tokens token_start use_start made_start slots "
     "slot_start route_start route_end return_ps queue"
@@ -32,15 +31,17 @@ QUEUE = record_type("site limit ring_start ring_size")
 #: One row per port: width in bytes per cycle.
 PORT = record_type("width latency_ps")
 
-Records = NDArray[np.void]
+#: Channels whose routes are worked out at once.
+CHUNK = 1 << 15
 
 
 class Tables(NamedTuple):
-    """Everything static that the timing engine reads.
+    """Everything static that the timing engine of one rank reads.
 
-    All integers are 64 bit wide: one type means one compiled version of every function of the engine. Sites are
-    clusters, then the HBM. A DMA queue belongs to the site that sends: one per cluster for its writes, and at the HBM
-    one per reading cluster, for the limit on outstanding reads is the reader's.
+    All integers are 64 bit wide: one type means one compiled version of every function of the engine. Actors, channels
+    and places are numbered anew on every rank, in the order of their ids in the program and on the chip, so that what
+    is ordered by content is ordered the same everywhere. A DMA queue belongs to the site that sends: one per cluster
+    for its writes, and at the HBM one per reading cluster, for the limit on outstanding reads is the reader's.
     """
 
     actors: Records  # ACTOR
@@ -57,136 +58,207 @@ class Tables(NamedTuple):
     freed: NDArray[np.int64]
     made: NDArray[np.int64]  # per firing of a channel's producer: 1 if it makes a token for the channel
     route_port: NDArray[np.int64]
+    actor_id: NDArray[np.int64]  # ids in the program and on the chip, rising
+    channel_id: NDArray[np.int64]
+    place_id: NDArray[np.int64]
+    place_owner: NDArray[np.int64]  # rank of each place
+    rank: int  # whose tables these are
+    n_chip_sites: int  # sites of the chip: places from here on are ports
     cycle_ps: int
     max_burst_bytes: int
     dma_program_ps: int
 
     @property
     def n_sites(self) -> int:
-        """Clusters and the HBM; places are numbered sites first, then ports."""
+        """Sites that these tables know."""
         return len(self.site_start) - 1
 
     @property
     def n_places(self) -> int:
-        """Sites and ports."""
+        """Sites and ports that these tables know."""
         return self.n_sites + len(self.ports)
 
-
-class _TablePool:
-    """Concatenates groups of equally long integer tables, storing equal groups once."""
-
-    def __init__(self, n_columns: int) -> None:
-        self.starts: list[int] = []
-        self._offsets: dict[tuple[tuple[int, ...], ...], int] = {}
-        self._columns: list[list[int]] = [[] for _ in range(n_columns)]
-
     @property
-    def columns(self) -> list[NDArray[np.int64]]:
-        return [_array(column) for column in self._columns]
+    def port_id(self) -> NDArray[np.int64]:
+        """Ids of the ports in the topology."""
+        return self.place_id[self.n_sites :] - self.n_chip_sites
 
-    def add(self, *tables: tuple[int, ...]) -> None:
-        if tables not in self._offsets:
-            self._offsets[tables] = len(self._columns[0])
-            for column, table in zip(self._columns, tables, strict=True):
-                column.extend(table)
-        self.starts.append(self._offsets[tables])
+
+def no_tables() -> Tables:
+    """Return the tables of a rank that has nothing to do: they have the types of all others."""
+    none = np.empty(0, np.int64)
+    tables: dict[str, Any] = dict.fromkeys(Tables._fields, none)
+    tables |= dict.fromkeys(Tables._fields[-5:], 1)
+    records = {"actors": ACTOR, "channels": CHANNEL, "queues": QUEUE, "ports": PORT}
+    tables |= {name: np.empty(0, kind) for name, kind in records.items()} | {"site_start": np.zeros(1, np.int64)}
+    return Tables(**tables)
 
 
 def lower_program(program: Program, chip: Chip) -> Tables:
-    """Lower ``program`` onto ``chip``; routes come from the chip's topology."""
+    """Lower a whole program for the only rank."""
+    return lower(columns_of(program), chip)
+
+
+def lower(columns: Columns, chip: Chip, owners: NDArray[np.int64] | None = None, rank: int = 0) -> Tables:
+    """Lower a rank's part of a program onto ``chip``; routes come from the chip's topology.
+
+    Args:
+        columns: the program.
+        chip: where it runs.
+        owners: rank of every place of the chip (see ``place_owners``); by default rank 0 owns all.
+        rank: the rank to lower for.
+    """
     topology = build_topology(chip)
-    actors, channels, cycle_ps = program.actors, program.channels, chip.cycle_ps
-    durations, tokens, uses, made = _TablePool(1), _TablePool(1), _TablePool(2), _TablePool(1)
-    for actor in actors:
-        durations.add(actor.durations_ps)
-    for channel in channels:
-        tokens.add(channel.token_bytes)
-        uses.add(channel.need, channel.freed)
-        made.add(tuple(map(int, firings_with_token(program, channel))))
-    sites = [(actors[c.producer].site, actors[c.consumer].site) for c in channels]
-    routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
-    route_ends = list(accumulate((len(route) for route in routes), initial=0))
-    slot_starts = list(accumulate((c.slots for c in channels), initial=0))
-    queues, queue_of = _dma_queues(program, chip, sites)
-    in_start, in_channel = _group(len(actors), ((c.consumer, c.channel_id) for c in channels))
-    out_start, out_channel = _group(len(actors), ((c.producer, c.channel_id) for c in channels))
-    site_start, site_actor = _group(program.n_clusters + 1, ((a.site, a.actor_id) for a in reversed(actors)))
-    fans = zip(in_start, in_start[1:], out_start, out_start[1:], strict=False)
+    n_sites = columns.n_clusters + 2
+    if owners is None:
+        owners = np.zeros(n_sites + len(topology.ports), np.int64)
+    sites = sites_of(columns)
+    kept, routes = _touched(columns, sites, topology, owners, rank)
+    actor_id = np.flatnonzero(owners[sites] == rank)
+    channels = _channels(columns, sites, kept, routes, actor_id)
+    ports = np.unique(routes.port)
+    ends = np.concatenate((channels["producer_site"], channels["consumer_site"], sites[actor_id]))
+    place_id = np.concatenate((np.unique(ends), n_sites + ports))
+    widths, latencies = topology.widths_and_latencies(ports)
+    port_table = _records(PORT, len(ports), width=widths, latency_ps=latencies * chip.cycle_ps)
+    channels["return_ps"] = _sums(port_table["latency_ps"][np.searchsorted(ports, routes.port)], routes.start)
+    queues = _dma_queues(channels, columns.n_clusters, chip)
+    actors, in_channel, out_channel = _actors(columns, sites, actor_id, channels)
+    known_sites = place_id[: len(place_id) - len(ports)]
+    for records in (actors, queues):
+        records["site"] = np.searchsorted(known_sites, records["site"])
+    for end in ("producer_site", "consumer_site"):
+        channels[end] = np.searchsorted(known_sites, channels[end])
+    by_site = np.lexsort((-actor_id, actors["site"]))
     return Tables(
-        actors=_records(
-            ACTOR,
-            (
-                (a.site, a.resource, a.n_firings, start, *fan)
-                for a, start, fan in zip(actors, durations.starts, fans, strict=False)
-            ),
-        ),
-        channels=_records(
-            CHANNEL,
-            (
-                (
-                    c.producer,
-                    c.consumer,
-                    *site_pair,
-                    c.capacity,
-                    c.n_tokens,
-                    tokens.starts[i],
-                    uses.starts[i],
-                    made.starts[i],
-                    c.slots,
-                    slot_starts[i],
-                    route_ends[i],
-                    route_ends[i + 1],
-                    topology.latency_cycles(*reversed(site_pair)) * cycle_ps,
-                    queue_of[i],
-                )
-                for i, (c, site_pair) in enumerate(zip(channels, sites, strict=True))
-            ),
-        ),
+        actors=actors,
+        channels=channels,
         queues=queues,
-        ports=_records(PORT, ((p.width_bytes_per_cycle, p.latency_cycles * cycle_ps) for p in topology.ports)),
-        duration_ps=durations.columns[0],
+        ports=port_table,
+        duration_ps=columns.duration_ps,
         in_channel=in_channel,
         out_channel=out_channel,
-        site_start=site_start,
-        site_actor=site_actor,
-        token_bytes=tokens.columns[0],
-        need=uses.columns[0],
-        freed=uses.columns[1],
-        made=made.columns[0],
-        route_port=_array(port for route in routes for port in route),
-        cycle_ps=cycle_ps,
+        site_start=_starts(actors["site"], len(known_sites)),
+        site_actor=by_site.astype(np.int64),
+        token_bytes=columns.token_bytes,
+        need=columns.need,
+        freed=columns.freed,
+        made=columns.made,
+        route_port=np.searchsorted(ports, routes.port).astype(np.int64),
+        actor_id=actor_id,
+        channel_id=kept,
+        place_id=place_id,
+        place_owner=owners[place_id],
+        rank=rank,
+        n_chip_sites=n_sites,
+        cycle_ps=chip.cycle_ps,
         max_burst_bytes=chip.cluster.dma.max_burst_bytes,
-        dma_program_ps=chip.cluster.dma.program_cycles * cycle_ps,
+        dma_program_ps=chip.cluster.dma.program_cycles * chip.cycle_ps,
     )
 
 
-def _dma_queues(program: Program, chip: Chip, sites: list[tuple[int, int]]) -> tuple[Records, list[int]]:
-    """Return the DMA queues and the queue of each channel."""
+def sites_of(columns: Columns) -> NDArray[np.int64]:
+    """Return the site of every actor, with actors that only take at the HBM moved to the drain behind it."""
+    hbm = columns.n_clusters
+    sites, channels = columns.actors["site"].copy(), columns.channels
+    is_drain = (sites == hbm) & (columns.actors["resource"] == 0)
+    is_drain[channels["producer"]] = False
+    is_drain[channels["consumer"][sites[channels["producer"]] == hbm]] = False
+    sites[is_drain] = hbm + 1
+    return sites
+
+
+def routes_of(columns: Columns, sites: NDArray[np.int64], topology: Topology, chosen: NDArray[np.int64]) -> Routes:
+    """Return the routes of some channels."""
+    hbm, rows = columns.n_clusters, columns.channels[chosen]
+    sources, targets = (np.minimum(sites[rows[end]], hbm) for end in ("producer", "consumer"))
+    return topology.routes(sources, targets, sources == hbm)
+
+
+def _touched(
+    columns: Columns, sites: NDArray[np.int64], topology: Topology, owners: NDArray[np.int64], rank: int
+) -> tuple[NDArray[np.int64], Routes]:
+    """Find the channels that end at or pass a place of ``rank``, and their routes."""
+    kept: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    lengths: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+    ports: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    for begin in range(0, len(columns.channels), CHUNK):
+        chosen = np.arange(begin, min(begin + CHUNK, len(columns.channels)))
+        rows, routes = columns.channels[chosen], routes_of(columns, sites, topology, chosen)
+        is_mine = (owners[sites[rows["producer"]]] == rank) | (owners[sites[rows["consumer"]]] == rank)
+        is_mine |= _sums((owners[columns.n_clusters + 2 + routes.port] == rank).astype(np.int64), routes.start) > 0
+        hops = np.diff(routes.start)
+        kept.append(chosen[is_mine])
+        lengths.append(hops[is_mine])
+        ports.append(routes.port[np.repeat(is_mine, hops)])
+    return np.concatenate(kept), Routes(np.cumsum(np.concatenate(lengths)), np.concatenate(ports))
+
+
+def _channels(
+    columns: Columns, sites: NDArray[np.int64], kept: NDArray[np.int64], routes: Routes, actor_id: NDArray[np.int64]
+) -> Records:
+    """Return the rows of a rank's channels, with sites of the chip, ``return_ps`` and ``queue`` still open."""
+    rows = columns.channels[kept]
+    channels = np.zeros(len(kept), CHANNEL)
+    for field in ("capacity", "slots", "n_tokens", "token_start", "use_start", "made_start"):
+        channels[field] = rows[field]
+    for end in ("producer", "consumer"):
+        channels[f"{end}_site"] = sites[rows[end]]
+        position = np.minimum(np.searchsorted(actor_id, rows[end]), max(len(actor_id) - 1, 0))
+        known = actor_id[position] == rows[end] if len(actor_id) else np.zeros(len(rows), np.bool_)
+        channels[end] = np.where(known, position, -1)
+    channels["route_start"], channels["route_end"] = routes.start[:-1], routes.start[1:]
+    held = np.where(channels["producer"] >= 0, rows["slots"], 0)
+    channels["slot_start"] = np.cumsum(held) - held
+    return channels
+
+
+def _actors(
+    columns: Columns, sites: NDArray[np.int64], actor_id: NDArray[np.int64], channels: Records
+) -> tuple[Records, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of a rank's actors, and the channels into and out of them, grouped by actor."""
+    rows = columns.actors[actor_id]
+    actors = np.zeros(len(actor_id), ACTOR)
+    actors["site"] = sites[actor_id]
+    for field in ("resource", "n_firings", "duration_start"):
+        actors[field] = rows[field]
+    grouped = []
+    for end, prefix in (("consumer", "in"), ("producer", "out")):
+        here = np.flatnonzero(channels[end] >= 0)
+        start = _starts(channels[end][here], len(actors))
+        actors[f"{prefix}_start"], actors[f"{prefix}_end"] = start[:-1], start[1:]
+        grouped.append(here[np.argsort(channels[end][here], kind="stable")].astype(np.int64))
+    return actors, grouped[0], grouped[1]
+
+
+def _dma_queues(channels: Records, hbm: int, chip: Chip) -> Records:
+    """Return the DMA queues of the sites that send, and note the queue of each channel, -1 for those sent elsewhere."""
     dma = chip.cluster.dma
-    keys = [(s, t) if s == program.hbm_site else (s, -1) for s, t in sites]
-    numbers = {key: i for i, key in enumerate(sorted(set(keys)))}
-    ring_sizes = [0] * len(numbers)
-    for key, channel in zip(keys, program.channels, strict=True):
-        ring_sizes[numbers[key]] += channel.slots
-    ring_starts = accumulate(ring_sizes, initial=0)
-    rows = (
-        (site, dma.max_outstanding_reads if site == program.hbm_site else dma.max_outstanding_writes, start, size)
-        for (site, _), start, size in zip(numbers, ring_starts, ring_sizes, strict=False)
-    )
-    return _records(QUEUE, rows), [numbers[key] for key in keys]
+    channels["queue"] = -1
+    mine = np.flatnonzero(channels["producer"] >= 0)
+    source, target = channels["producer_site"][mine], channels["consumer_site"][mine]
+    keys = source * (hbm + 3) + np.where(source == hbm, np.minimum(target, hbm) + 1, 0)
+    distinct, number = np.unique(keys, return_inverse=True)
+    channels["queue"][mine] = number
+    size = np.bincount(number, weights=channels["slots"][mine], minlength=len(distinct)).astype(np.int64)
+    site = distinct // (hbm + 3)
+    limit = np.where(site == hbm, dma.max_outstanding_reads, dma.max_outstanding_writes)
+    return _records(QUEUE, len(distinct), site=site, limit=limit, ring_start=np.cumsum(size) - size, ring_size=size)
 
 
-def _group(n_groups: int, members: Iterable[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Turn (group, member) pairs into offsets and members, keeping the order within a group."""
-    lists: list[list[int]] = [[] for _ in range(n_groups)]
-    for group, member in members:
-        lists[group].append(member)
-    return _array(accumulate(map(len, lists), initial=0)), _array(member for each in lists for member in each)
+def _records(dtype: np.dtype[np.void], n_rows: int, **columns: NDArray[np.int64]) -> Records:
+    rows = np.zeros(n_rows, dtype)
+    for name, values in columns.items():
+        rows[name] = values
+    return rows
 
 
-def _array(values: Iterable[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, np.int64)
+def _starts(groups: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
+    """Return where each group starts once the members are sorted by group, (n_groups + 1,)."""
+    return np.concatenate(([0], np.cumsum(np.bincount(groups, minlength=n_groups)))).astype(np.int64)
 
 
-def _records(dtype: np.dtype[np.void], rows: Iterable[tuple[int, ...]]) -> Records:
-    return np.array(list(rows), dtype)
+def _sums(values: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of each stretch ``start[i] : start[i + 1]``."""
+    total = np.concatenate(([0], np.cumsum(values)))
+    return np.asarray(total[start[1:]] - total[start[:-1]], np.int64)

@@ -8,9 +8,9 @@ time are ordered by content: (time, place, kind, channel, burst), never by inser
 An event is a row of six integers: time, ``place * 8 + kind``, identity, and three arguments that depend on the kind:
 
     FIRE_END  (actor)             a firing ends: give input tokens back, put output tokens, free the IMA or the cores
-    ACK       (channel, bytes)    a burst has arrived, seen from the sender: frees its DMA slot and, last, the buffer
+    ACK       (channel, burst)    a burst has arrived, seen from the sender: frees its DMA slot and, last, the buffer
     CREDIT    (channel, tokens)   the consumer gave room back, seen from the producer
-    ARRIVE    (channel, bytes)    the last byte of a burst reaches the consumer's L1
+    ARRIVE    (channel, burst)    the last byte of a burst reaches the consumer's L1
     DMA       (queue)             a DMA queue has programmed its next transfer
     PORT      (channel, burst)    the head of a burst reaches a port; arguments bytes, hop, earliest time of its tail
 
@@ -25,11 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.program.lower import Tables
-from emulator.timing.state import EVENT_FIELDS, N_EVENTS, N_FIRINGS, N_HEAP, N_OUTBOX, N_TRANSFERS, NOW, STARTED, State
+from emulator.timing.state import (
+    EVENT_FIELDS,
+    LIMIT,
+    N_EVENTS,
+    N_FIRINGS,
+    N_HEAP,
+    N_OUTBOX,
+    N_TRANSFERS,
+    NEVER,
+    NOW,
+    STARTED,
+    State,
+)
 from traces.schema import Cause
 
 FIRE_END, ACK, CREDIT, ARRIVE, DMA, PORT = range(6)
-DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY = range(5)
+DONE, RECORDS_FULL, HEAP_FULL, OUTBOX_FULL, CAUSALITY, NO_NEWS = range(6)
 IDLE, PROGRAMMING, SENDING = range(3)
 CAUSE_NONE, CAUSE_ACTOR, CAUSE_INPUT, CAUSE_ROOM, CAUSE_RESOURCE = (int(cause) for cause in Cause)
 
@@ -74,7 +86,34 @@ def push(heap: NDArray[np.int64], hole: int, event: NDArray[np.int64]) -> None:
 
 
 @compiled
-def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int) -> None:
+def echo(s: State, echo_ps: NDArray[np.int64], event: NDArray[np.int64]) -> int:
+    """Return when a burst that we send to another engine's port can cause an event here."""
+    start = s.entry_start[event[2] >> 32]
+    return int(event[0] + echo_ps[start + event[4]]) if start >= 0 else NEVER
+
+
+@compiled
+def expect_echoes(t: Tables, s: State, event: NDArray[np.int64]) -> None:
+    """Keep behind what a burst sent to another engine's port can cause here.
+
+    That it comes back is one thing. Its acknowledgement matters only once the queue waits for one or the producer has
+    no room left; until then it is enough to know from when on acknowledgements can be unknown.
+    """
+    s.counts[LIMIT] = min(s.counts[LIMIT], echo(s, s.echo_ps, event))
+    channel = event[2] >> 32
+    static = t.channels[channel]
+    if static.producer < 0:
+        return
+    answered = echo(s, s.answer_echo_ps, event)
+    s.answer_ps[static.queue] = min(s.answer_ps[static.queue], answered)
+    if s.queues[static.queue].activity == SENDING or s.channels[channel].slots_used >= static.slots:
+        s.counts[LIMIT] = min(s.counts[LIMIT], answered)
+
+
+@compiled
+def emit(
+    t: Tables, s: State, time: int, place: int, kind: int, identity: int, n_bytes: int, hop: int, tail: int
+) -> None:
     """Schedule an event: into the heap for a place of ours, into the outbox for another engine's."""
     event = s.scratch
     event[0] = time
@@ -90,6 +129,8 @@ def emit(s: State, time: int, place: int, kind: int, identity: int, n_bytes: int
         for field in range(EVENT_FIELDS):
             s.outbox[s.counts[N_OUTBOX], field] = event[field]
         s.counts[N_OUTBOX] += 1
+        if kind == PORT:
+            expect_echoes(t, s, event)
 
 
 @compiled
@@ -157,7 +198,7 @@ def fire_ready(t: Tables, s: State, site: int, now: int) -> None:
         if static.resource != 0:
             s.held[site, static.resource] = 1
         end = now + t.duration_ps[static.duration_start + state.fired % static.n_firings]
-        emit(s, end, site, FIRE_END, actor, 0, 0, 0)
+        emit(t, s, end, site, FIRE_END, actor, 0, 0, 0)
 
 
 @compiled
@@ -174,7 +215,7 @@ def send_token(t: Tables, s: State, channel: int, now: int) -> None:
     queue.n_waiting += 1
     if queue.activity == IDLE:
         queue.activity = PROGRAMMING
-        emit(s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
+        emit(t, s, now + t.dma_program_ps, part.site, DMA, static.queue, 0, 0, 0)
 
 
 @compiled
@@ -195,9 +236,13 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
     state = s.channels[channel]
     size = token_size(t, channel, state.sent)
     first_port = len(t.site_start) - 1 + t.route_port[t.channels[channel].route_start]
+    if queue.n_outstanding < part.limit:
+        s.answer_ps[queue_id] = min(s.answer_ps[queue_id], s.answered_ps[channel])
+        if state.slots_used >= t.channels[channel].slots:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.answered_ps[channel])
     while queue.n_outstanding < part.limit:
         n_bytes = min(t.max_burst_bytes, size - state.sent_bytes)
-        emit(s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
+        emit(t, s, now, first_port, PORT, (channel << 32) | (state.n_bursts & 0xFFFFFFFF), n_bytes, 0, now)
         state.n_bursts += 1
         queue.n_outstanding += 1
         state.sent_bytes += n_bytes
@@ -209,8 +254,9 @@ def send_bursts(t: Tables, s: State, queue_id: int, now: int) -> None:
             queue.activity = IDLE
             if queue.n_waiting > 0:
                 queue.activity = PROGRAMMING
-                emit(s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
+                emit(t, s, now + t.dma_program_ps, part.site, DMA, queue_id, 0, 0, 0)
             return
+    s.counts[LIMIT] = min(s.counts[LIMIT], s.answer_ps[queue_id])
 
 
 @compiled
@@ -240,9 +286,10 @@ def on_port(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     tail = max(event[5], begin + occupied) + link.latency_ps
     onward = channel.route_start + hop + 1
     if onward < channel.route_end:
-        emit(s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
-    else:
-        emit(s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(t, s, begin + link.latency_ps, n_sites + t.route_port[onward], PORT, event[2], n_bytes, hop + 1, tail)
+    else:  # whatever the consumer does, the burst arrives and is acknowledged
+        emit(t, s, tail, channel.consumer_site, ARRIVE, event[2], n_bytes, 0, 0)
+        emit(t, s, tail + channel.return_ps, channel.producer_site, ACK, event[2], n_bytes, 0, 0)
 
 
 @compiled
@@ -250,7 +297,6 @@ def on_arrive(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
     """Take a burst into L1; with the last burst of a token the token has arrived."""
     channel = event[2] >> 32
     static, state = t.channels[channel], s.channels[channel]
-    emit(s, now + static.return_ps, static.producer_site, ACK, event[2], event[3], 0, 0)
     state.arrived_bytes += event[3]
     if state.arrived_bytes == token_size(t, channel, state.arrived):
         state.arrived_bytes = 0
@@ -259,29 +305,38 @@ def on_arrive(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
 
 
 @compiled
-def on_ack(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
-    """Free the sender's DMA slot and, with the last burst of a token, its buffer; record the transfer."""
-    channel = event[2] >> 32
+def settle_burst(t: Tables, s: State, channel: int, n_bytes: int, now: int) -> bool:
+    """Count an acknowledged burst; with the last of a token free its buffer, record the transfer and return True."""
     static, state = t.channels[channel], s.channels[channel]
+    state.acked_bytes += n_bytes
+    token = state.acked
+    if state.acked_bytes < token_size(t, channel, token):
+        return False
+    state.acked_bytes = 0
+    state.acked += 1
+    state.slots_used -= 1
+    record = s.transfers[s.counts[N_TRANSFERS]]
+    s.counts[N_TRANSFERS] += 1
+    record[0] = channel
+    record[1] = token // static.n_tokens
+    record[2] = token % static.n_tokens
+    slot = static.slot_start + token % static.slots
+    record[3] = s.ready_ps[slot]
+    record[4] = s.depart_ps[slot]
+    record[5] = now - static.return_ps
+    return True
+
+
+@compiled
+def on_ack(t: Tables, s: State, event: NDArray[np.int64], now: int) -> None:
+    """Free the sender's DMA slot and, with the last burst of a token, its buffer."""
+    channel = event[2] >> 32
+    static = t.channels[channel]
     queue = s.queues[static.queue]
     queue.n_outstanding -= 1
     if queue.activity == SENDING:
         send_bursts(t, s, static.queue, now)
-    state.acked_bytes += event[3]
-    token = state.acked
-    if state.acked_bytes == token_size(t, channel, token):
-        state.acked_bytes = 0
-        state.acked += 1
-        state.slots_used -= 1
-        record = s.transfers[s.counts[N_TRANSFERS]]
-        s.counts[N_TRANSFERS] += 1
-        record[0] = channel
-        record[1] = token // static.n_tokens
-        record[2] = token % static.n_tokens
-        slot = static.slot_start + token % static.slots
-        record[3] = s.ready_ps[slot]
-        record[4] = s.depart_ps[slot]
-        record[5] = now - static.return_ps
+    if settle_burst(t, s, channel, event[3], now):
         fire_ready(t, s, static.producer_site, now)
 
 
@@ -298,6 +353,58 @@ def record_firing(t: Tables, s: State, actor: int, now: int) -> None:
     record[4] = now
     record[5] = state.cause
     record[6] = state.cause_channel
+
+
+@compiled
+def lacks_news(t: Tables, s: State, actor: int, now: int) -> bool:
+    """Tell whether a firing that ends may depend on what another engine has not told of yet.
+
+    Until a token lacks credit it does not matter when credit came, and until a buffer is full it does not matter when
+    tokens were acknowledged: an engine need not wait for news of either before.
+    """
+    static = t.actors[actor]
+    phase = s.actors[actor].fired % static.n_firings
+    for i in range(static.out_start, static.out_end):
+        channel = t.out_channel[i]
+        ends, state = t.channels[channel], s.channels[channel]
+        if ends.route_start == ends.route_end or not t.made[ends.made_start + phase]:
+            continue
+        if s.grant_ps[channel] < now and state.credit == 0:
+            return True
+        if state.slots_used + 1 >= ends.slots and s.queues[ends.queue].n_outstanding > 0:
+            if s.answer_ps[ends.queue] <= now:
+                return True
+            s.relied_ps[ends.queue] = now
+    return False
+
+
+@compiled
+def lacks_answer(t: Tables, s: State, queue_id: int, now: int) -> bool:
+    """Tell whether a transfer that begins may find DMA slots free that another engine has not told of yet."""
+    part, queue = t.queues[queue_id], s.queues[queue_id]
+    channel = s.ring[part.ring_start + queue.head]
+    n_bursts = -(-token_size(t, channel, s.channels[channel].sent) // t.max_burst_bytes)
+    if queue.n_outstanding == 0 or queue.n_outstanding + n_bursts <= part.limit:
+        return False
+    if s.answer_ps[queue_id] <= now:
+        return True
+    s.relied_ps[queue_id] = now
+    return False
+
+
+@compiled
+def take_late(t: Tables, s: State, kind: int, channel: int, row: NDArray[np.int64]) -> bool:
+    """Take a credit or an acknowledgement of the past, for which nobody here has waited; False if somebody has."""
+    state = s.channels[channel]
+    if kind == CREDIT:
+        state.credit += row[3]
+        return bool(state.unsent == 0)
+    if kind != ACK:
+        return False
+    queue_id = t.channels[channel].queue
+    s.queues[queue_id].n_outstanding -= 1
+    settle_burst(t, s, channel, row[3], row[0])
+    return bool(s.queues[queue_id].activity != SENDING and s.relied_ps[queue_id] < row[0])
 
 
 @compiled
@@ -319,7 +426,7 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
             if ends.route_start == ends.route_end:
                 take_credit(t, s, channel, n_tokens, now)
             else:
-                emit(s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
+                emit(t, s, now + ends.return_ps, ends.producer_site, CREDIT, channel, n_tokens, 0, 0)
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends = t.channels[channel]
@@ -331,7 +438,74 @@ def on_fire_end(t: Tables, s: State, actor: int, now: int) -> None:
         output.slots_used += 1
         output.unsent += 1
         take_credit(t, s, channel, 0, now)
+        if ends.route_start == ends.route_end:
+            continue
+        if output.unsent > 0:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.grant_ps[channel])
+        if output.slots_used >= ends.slots and s.queues[ends.queue].n_outstanding > 0:
+            s.counts[LIMIT] = min(s.counts[LIMIT], s.answer_ps[ends.queue])
     fire_ready(t, s, static.site, now)
+
+
+@compiled
+def find(ids: NDArray[np.int64], wanted: int) -> int:
+    """Return the position of an id among rising ids, or -1."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) >> 1
+        if ids[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low < len(ids) and ids[low] == wanted:
+        return low
+    return -1
+
+
+@compiled
+def take_outbox(
+    t: Tables, s: State, rows: NDArray[np.int64], owner: NDArray[np.int64], echo_ps: NDArray[np.int64],
+    answer_ps: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Move the outbox to ``rows``, with places and channels by their ids on the chip.
+
+    Notes who owns the places, and when each burst can come back or be acknowledged here.
+    """
+    for i in range(s.counts[N_OUTBOX]):
+        event, row = s.outbox[i], rows[i]
+        for field in range(EVENT_FIELDS):
+            row[field] = event[field]
+        place, kind = event[1] >> 3, event[1] & 7
+        owner[i] = t.place_owner[place]
+        echo_ps[i] = min(NEVER, echo(s, s.echo_ps, event)) if kind == PORT else NEVER
+        answer_ps[i] = min(NEVER, echo(s, s.answer_echo_ps, event)) if kind == PORT else NEVER
+        row[1] = t.place_id[place] * 8 + kind
+        row[2] = (
+            t.channel_id[event[2]] if kind == CREDIT else (t.channel_id[event[2] >> 32] << 32) | (event[2] & 0xFFFFFFFF)
+        )
+    s.counts[N_OUTBOX] = 0
+
+
+@compiled
+def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
+    """Take events as ``take_outbox`` made them elsewhere; return the row of the first that cannot be taken, or -1."""
+    for i in range(len(rows)):
+        row, kind = rows[i], rows[i, 1] & 7
+        place = find(t.place_id, row[1] >> 3)
+        channel = find(t.channel_id, row[2] if kind == CREDIT else row[2] >> 32)
+        if place < 0 or channel < 0 or not s.owned[place]:
+            return i
+        is_past = row[0] < s.counts[NOW]
+        if kind == ACK and row[0] == s.counts[NOW]:
+            is_past = place * 8 + kind < s.current[1]
+        if is_past:
+            if not take_late(t, s, kind, channel, row):
+                return i
+            s.counts[N_EVENTS] += 1
+            continue
+        identity = channel if kind == CREDIT else (channel << 32) | (row[2] & 0xFFFFFFFF)
+        emit(t, s, row[0], place, kind, identity, row[3], row[4], row[5])
+    return -1
 
 
 @compiled
@@ -344,7 +518,24 @@ def start(t: Tables, s: State) -> None:
 
 
 @compiled
-def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: C901, PLR0912 (a case per kind of event)
+def pause_reason(t: Tables, s: State, margin: int) -> int:
+    """Return why the earliest event cannot be handled now: a buffer could run out, or news are missing; else DONE."""
+    if s.counts[N_HEAP] + margin > len(s.heap):
+        return HEAP_FULL
+    if s.counts[N_OUTBOX] + margin > len(s.outbox):
+        return OUTBOX_FULL
+    if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
+        return RECORDS_FULL
+    kind = s.heap[0, 1] & 7
+    if kind == FIRE_END and lacks_news(t, s, s.heap[0, 2], s.heap[0, 0]):
+        return NO_NEWS
+    if kind == DMA and lacks_answer(t, s, s.heap[0, 2], s.heap[0, 0]):
+        return NO_NEWS
+    return DONE
+
+
+@compiled
+def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: C901 (a case per kind of event)
     """Handle every event before ``horizon_ps``, in order; stop early where a buffer could run out.
 
     ``margin`` bounds how many events or records one event can cause. Returns why it stopped.
@@ -352,18 +543,17 @@ def advance(t: Tables, s: State, horizon_ps: int, margin: int) -> int:  # noqa: 
     if s.counts[STARTED] == 0:
         start(t, s)
     event = s.current
-    while s.counts[N_HEAP] > 0 and s.heap[0, 0] < horizon_ps:
-        if s.counts[N_HEAP] + margin > len(s.heap):
-            return HEAP_FULL
-        if s.counts[N_OUTBOX] + margin > len(s.outbox):
-            return OUTBOX_FULL
-        if s.counts[N_FIRINGS] + margin > len(s.firings) or s.counts[N_TRANSFERS] + margin > len(s.transfers):
-            return RECORDS_FULL
+    s.counts[LIMIT] = horizon_ps
+    while s.counts[N_HEAP] > 0 and s.heap[0, 0] < s.counts[LIMIT]:
+        reason = pause_reason(t, s, margin)
+        if reason != DONE:
+            return reason
+        kind = s.heap[0, 1] & 7
         for field in range(EVENT_FIELDS):
             event[field] = s.heap[0, field]
         s.counts[N_HEAP] -= 1
         drop_earliest(s.heap, s.counts[N_HEAP])
-        now, kind = event[0], event[1] & 7
+        now = event[0]
         if now < s.counts[NOW]:
             return CAUSALITY
         s.counts[NOW] = now

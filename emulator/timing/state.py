@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from emulator.program.lower import Records, Tables, record_type
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS
 
+#: Later than anything that happens; far from the largest integer, so that latencies can be added to it.
+NEVER = 1 << 62
 #: Integers per event: time, place and kind, identity, three arguments.
 EVENT_FIELDS = 6
 
 # What ``State.counts`` counts.
-N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED = range(7)
+N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT = range(8)
 
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
@@ -37,6 +39,13 @@ class State(NamedTuple):
     scratch: NDArray[np.int64]  # (EVENT_FIELDS,), the event being put together
     current: NDArray[np.int64]  # (EVENT_FIELDS,), the event being handled
     owned: NDArray[np.bool_]  # per place
+    grant_ps: NDArray[np.int64]  # per channel: every credit that comes from another rank before this is known
+    answered_ps: NDArray[np.int64]  # per channel: the same for acknowledgements
+    answer_ps: NDArray[np.int64]  # per DMA queue: the same for those of bursts that are under way
+    relied_ps: NDArray[np.int64]  # per DMA queue: until when something here went by that
+    entry_start: NDArray[np.int64]  # per channel: where its ports begin in echo_ps, -1 if it stays among ours
+    echo_ps: NDArray[np.int64]  # how soon a burst sent out to such a port can come back, (n_entries,)
+    answer_echo_ps: NDArray[np.int64]  # how soon it can be acknowledged here, (n_entries,)
     actors: Records
     channels: Records
     queues: Records
@@ -49,13 +58,12 @@ class State(NamedTuple):
     transfers: NDArray[np.int64]  # (capacity, 6)
 
 
-def initial_state(tables: Tables, n_images: int, owned: NDArray[np.bool_], record_capacity: int) -> State:
+def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     """Return the state before anything has fired: empty channels, all room granted.
 
     Args:
         tables: the lowered program.
         n_images: images in the batch.
-        owned: per place (sites, then ports), whether its events are handled here.
         record_capacity: records of each table that are held before the engine pauses to hand them over.
     """
     actors = np.zeros(len(tables.actors), ACTOR_STATE)
@@ -63,14 +71,21 @@ def initial_state(tables: Tables, n_images: int, owned: NDArray[np.bool_], recor
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
-    slots = int(tables.channels["slots"].sum())
+    slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(
-        counts=np.zeros(7, np.int64),
+        counts=np.zeros(8, np.int64),
         heap=np.empty((4096, EVENT_FIELDS), np.int64),
         outbox=np.empty((1024, EVENT_FIELDS), np.int64),
         scratch=np.empty(EVENT_FIELDS, np.int64),
         current=np.empty(EVENT_FIELDS, np.int64),
-        owned=owned,
+        owned=tables.place_owner == tables.rank,
+        grant_ps=np.full(len(tables.channels), NEVER),
+        answered_ps=np.full(len(tables.channels), NEVER),
+        answer_ps=np.full(len(tables.queues), NEVER),
+        relied_ps=np.full(len(tables.queues), -1),
+        entry_start=np.full(len(tables.channels), -1),
+        echo_ps=np.empty(0, np.int64),
+        answer_echo_ps=np.empty(0, np.int64),
         actors=actors,
         channels=channels,
         queues=np.zeros(len(tables.queues), QUEUE_STATE),

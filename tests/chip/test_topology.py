@@ -1,5 +1,6 @@
 """Routes through trees of any shape, against the definition of a tree."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from support.networks import a_chip
@@ -71,3 +72,19 @@ def test_a_chip_of_a_hundred_thousand_clusters_costs_nothing_until_used() -> Non
     assert topology.n_clusters == 102_400
     assert len(topology.ports) == 4 * (25 + 25 * 16 + 25 * 256 + 102_400 + 1)
     assert topology.ports[topology.route(3, 102_399)[-1]].first_cluster == 102_399
+
+
+@given(routes(), st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 9999), st.booleans()), max_size=20))
+def test_many_routes_at_once_are_the_routes_one_by_one(
+    case: tuple[Topology, int, int], pairs: list[tuple[int, int, bool]]
+) -> None:
+    topology, n_sites = case[0], case[0].n_clusters + 1
+    sources, targets = (np.array([pair[i] % n_sites for pair in pairs], np.int64) for i in (0, 1))
+    reads = np.array([pair[2] for pair in pairs], np.bool_)
+    found = topology.routes(sources, targets, reads)
+    for i, (source, target, read) in enumerate(zip(sources.tolist(), targets.tolist(), reads, strict=True)):
+        route = topology.route(source, target, "read" if read else "write")
+        assert tuple(found.port[found.start[i] : found.start[i + 1]].tolist()) == route
+    widths, latencies = topology.widths_and_latencies(np.arange(len(topology.ports)))
+    assert widths.tolist() == [port.width_bytes_per_cycle for port in topology.ports]
+    assert latencies.tolist() == [port.latency_cycles for port in topology.ports]

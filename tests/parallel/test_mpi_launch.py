@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from launch.local import find_mpiexec, rank_environment
+from launch.local import find_mpiexec, rank_environment, start_ranks
 from traces.errors import TraceError
 from traces.reader import Trace
 
@@ -72,6 +73,46 @@ def test_a_killed_rank_ends_the_job_and_leaves_nothing_that_passes_for_finished(
     assert (tmp_path / "out/rank00000.h5").exists()
     with pytest.raises(TraceError, match="did not finish"):
         Trace(tmp_path / "out")
+
+
+DOOMED = """
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from emulator.emulation import Plane
+from launch.rank import RunOptions, connect, run_on_rank
+
+comm = connect()
+if comm.rank == int(sys.argv[3]):
+    threading.Timer(float(sys.argv[4]), os.kill, (os.getpid(), 9)).start()
+options = RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.TIMING, None, False, False)
+code = run_on_rank(comm, options)
+time.sleep(30)  # the doomed one dies after the end at the latest
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(("victim", "delay_s"), [(0, 0.2), (1, 0.0), (2, 1.0), (1, 2.5)])
+def test_a_rank_killed_at_any_moment_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], victim: int, delay_s: float
+) -> None:
+    (tmp_path / "doomed.py").write_text(DOOMED)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{HERE.parents[1]}")
+    arguments = [str(HERE.parents[1] / "configs/runs/tiny.yaml"), str(tmp_path / "out"), str(victim), str(delay_s)]
+    began = time.monotonic()
+    assert start_ranks(3, arguments, module="doomed") not in {0, *range(2, 9)}
+    assert time.monotonic() - began < 25
+    complaints = [line for line in capfd.readouterr().err.splitlines() if line.startswith("aimc: error")]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"aimc: error: rank {victim} of 3 was killed or crashed")
+    if (tmp_path / "out/trace.h5").exists():  # killed after the end: then the trace is whole
+        with Trace(tmp_path / "out") as trace:
+            assert len(trace["firings"])
+    else:
+        with pytest.raises(TraceError):
+            Trace(tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from hypothesis import strategies as st
+
 from emulator.network.geometry import Span
 from emulator.network.graph import FeatureMap, Quantization
 from emulator.program.dataflow import Actor, Channel, Program
@@ -62,3 +64,36 @@ def chain(
     stages = [actor(site, d, n_firings=n_tokens) for site, d in zip(sites, durations_ps, strict=True)]
     edges = [edge(i, i + 1, n_tokens=n_tokens, n_bytes=n_bytes, capacity=capacity) for i in range(len(sites) - 1)]
     return program_of(n_clusters, stages, edges)
+
+
+@st.composite
+def channels(draw: st.DrawFn, producer: int, consumer: int, n_tokens: int, n_firings: int) -> Channel:
+    """Draw a channel with random but legal consumption and at least the room that one firing needs."""
+    need = sorted(draw(st.lists(st.integers(0, n_tokens), min_size=n_firings, max_size=n_firings)))
+    need[-1] = n_tokens
+    freed = sorted(draw(st.integers(0, n)) for n in need)
+    freed = [min(f, n) for f, n in zip(freed, need, strict=True)]
+    freed[-1] = n_tokens
+    window = max(n - f for n, f in zip(need, [0, *freed[:-1]], strict=True))
+    capacity = max(1, window) + draw(st.integers(0, 3))
+    sizes = tuple(draw(st.integers(1, 6000)) for _ in range(n_tokens))
+    tokens, slots = tuple(range(n_tokens)), draw(st.integers(1, 4))
+    return Channel(-1, producer, consumer, 0, Span(0, 1), tokens, sizes, tuple(need), tuple(freed), capacity, slots)
+
+
+@st.composite
+def programs(draw: st.DrawFn, n_clusters: int = 16) -> Program:
+    """Draw a small acyclic program with shared clusters, HBM traffic, fan-out and fan-in."""
+    n_actors = draw(st.integers(2, 7))
+    actors = []
+    for _ in range(n_actors):
+        site = draw(st.integers(0, n_clusters))
+        resource = Resource.NONE if site == n_clusters else draw(st.sampled_from([Resource.IMA, Resource.CORES]))
+        actors.append(
+            actor(site, draw(st.integers(0, 300)) * 1000, n_firings=draw(st.integers(1, 4)), resource=resource)
+        )
+    edges = []
+    for consumer in range(1, n_actors):
+        producers = sorted(draw(st.sets(st.integers(0, consumer - 1), max_size=3)))
+        edges += [draw(channels(p, consumer, actors[p].n_firings, actors[consumer].n_firings)) for p in producers]
+    return program_of(n_clusters, actors, edges)

@@ -7,7 +7,7 @@ import numpy as np
 
 from traces.digest import Digest
 from traces.merge import merge_ranks
-from traces.schema import STREAMED_TABLES, Header
+from traces.schema import STREAMED_TABLES, SUMMARY_TABLES, Header
 from traces.writer import RankWriter
 
 US = 1_000_000  # ps
@@ -123,7 +123,7 @@ def write_trace(folder: Path, parts: list[dict[str, list[tuple[int, ...]]]] | No
         digest.merge(writer.digest)
     n = len(parts)
     rank_rows = {"host": ["here"] * n, "first_cluster": [0] * n, "end_cluster": [4] * n}
-    numbers = ("values_s", "timing_s", "trace_s", "total_s", "waited_s", "n_messages", "n_bytes")
+    numbers = [column.name for column in SUMMARY_TABLES["ranks"] if column.name not in rank_rows]
     summaries = {
         "ranks": {**rank_rows, **{name: [1] * n for name in numbers}},
         "conversions": {"actor": [1], "n_conversions": [1216], "n_clipped": [3]},

@@ -1,0 +1,72 @@
+"""Notice which rank of a job on this machine ends first: its launcher kills the others and says so in process ids.
+
+Every rank leaves its process id in a folder that the launching process names in its environment. A watching thread
+opens each process (pidfd, Linux 5.3 or newer) and hears of its end at once, whoever its parent is.
+"""
+
+import os
+import select
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+#: Environment variable with the folder in which ranks leave their process ids.
+FOLDER_VARIABLE = "AIMC_RANK_PIDS"
+_TICK_S = 0.05
+
+
+def announce(rank: int) -> None:
+    """Leave this process's id for whoever watches this job, if anybody does."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is not None:
+        made = Path(folder) / f"{rank}.part"
+        made.write_text(str(os.getpid()), encoding="ascii")
+        made.rename(made.with_suffix(".pid"))
+
+
+class RankWatch:
+    """Watches the ranks that announce themselves in ``folder``; use as a context manager around the job.
+
+    ``first`` is the rank that ended first, None as long as none has, or where this system has no pidfd.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.first: int | None = None
+        self._folder = folder
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        if hasattr(os, "pidfd_open"):
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:  # fmt: skip
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        handles: dict[int, int] = {}  # handle to rank
+        seen: set[Path] = set()
+        poll = select.poll()
+        try:
+            while self.first is None and not self._over.is_set():
+                for path in set(self._folder.glob("*.pid")) - seen:
+                    seen.add(path)
+                    try:
+                        handle = os.pidfd_open(int(path.read_text(encoding="ascii")))
+                    except ProcessLookupError:  # it is gone already
+                        self.first = int(path.stem)
+                        return
+                    handles[handle] = int(path.stem)
+                    poll.register(handle, select.POLLIN)
+                for handle, _ in poll.poll(1000 * _TICK_S):
+                    self.first = handles[handle]
+                    return
+        finally:
+            for handle in handles:
+                os.close(handle)
