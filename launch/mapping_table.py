@@ -1,5 +1,6 @@
 """A mapping for people and for programs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from emulator.mapping.mapping import LayerMapping, Mapping
@@ -46,7 +47,6 @@ def mapping_to_text(mapping: Mapping) -> str:
     for heading in ("row x column blocks", "stages", "clusters", "cells used"):
         table.add_column(heading, justify="right")
     for layer in summary["layers"]:
-        clusters = layer["clusters"]
         has_crossbars = layer["row_blocks"] > 0
         table.add_row(
             layer["name"],
@@ -54,7 +54,16 @@ def mapping_to_text(mapping: Mapping) -> str:
             " x ".join(map(str, layer["output_shape"])),
             f"{layer['row_blocks']} x {layer['column_blocks']}" if has_crossbars else "-",
             str(layer["reduction_stages"]) if has_crossbars else "-",
-            f"{clusters[0]}..{clusters[-1]}" if len(clusters) > 1 else str(clusters[0]),
+            _cluster_range(layer["clusters"]),
             f"{layer['cell_utilization']:.0%}" if has_crossbars else "-",
         )
     return render(table)
+
+
+def _cluster_range(clusters: Sequence[int]) -> str:
+    """Write clusters as a range, with their number where they are not neighbors."""
+    first, last = min(clusters), max(clusters)
+    if first == last:
+        return str(first)
+    number = "" if last - first + 1 == len(clusters) else f"{len(clusters)} of "
+    return f"{number}{first}..{last}"

@@ -157,8 +157,11 @@ def _draw(plan: _Plan, rows: list[Row]) -> list[Path]:
     pictures = []
     for sweep in plan.study.sweeps:
         picture = plan.folder / f"{sweep.folder_name}.png"
-        if plot_sweep(sweep, [by_name[case.name] for case in sweep.cases()], picture):
-            pictures.append(picture)
+        try:
+            if plot_sweep(sweep, [by_name[case.name] for case in sweep.cases()], picture):
+                pictures.append(picture)
+        except OSError as error:
+            raise TraceError(f"{picture}: the picture cannot be written: {error.strerror}") from None
     return pictures
 
 

@@ -347,6 +347,12 @@ def test_a_sweep_over_numbers_is_drawn(tmp_path: Path, capsys: pytest.CaptureFix
     run(study, out, capsys=capsys)
     assert (out / "sync.png").read_bytes().startswith(b"\x89PNG")
     assert not (out / "words.png").exists()
+    (out / "sync.png").unlink()
+    (out / "sync.png").mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["study", str(study), "-o", str(out)])
+    assert end.value.code == 8
+    assert "sync.png: the picture cannot be written: Is a directory" in capsys.readouterr().err
 
 
 def test_numbers_of_different_units_are_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
