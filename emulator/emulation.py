@@ -14,6 +14,7 @@ from emulator.chip.spec import Chip
 from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span
 from emulator.parallel.comm import Comm
+from emulator.parallel.local_comm import SerialComm
 from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.columns import Columns, columns_of
@@ -119,17 +120,23 @@ class _Share:
 
 
 def emulate(
-    workload: Workload | None, *, comm: Comm, sink: Sink, plane: Plane, on_image: Callable[[int], None]
+    workload: Workload | None,
+    *,
+    comm: Comm,
+    sink: Sink,
+    plane: Plane,
+    split_timing: bool,
+    on_image: Callable[[int], None],
 ) -> RankSummary:
     """Run a workload over all ranks of ``comm``; only rank 0 passes one.
-
-    Both planes run on every rank, for the same blocks of clusters.
 
     Args:
         workload: what to run, on rank 0; None elsewhere.
         comm: the ranks.
         sink: takes this rank's records.
         plane: which planes to run (rank 0's choice counts).
+        split_timing: whether every rank times its own clusters (the same choice on every rank); else the last rank,
+            which has nothing to compute until the first activations reach it, times all of them.
         on_image: hears of every image whose values this rank has finished.
 
     Raises:
@@ -141,7 +148,7 @@ def emulate(
         is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
         compile_kernels(workload.program, is_noisy=is_noisy)  # while the other ranks wait for the program
     share = _distribute(workload, comm, plane)
-    timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink)
+    timed = Timed() if share.plane is Plane.VALUES else _time(share, comm, sink, split=split_timing)
     traffic, values_s, conversions = Traffic(), 0.0, dict[int, Conversions]()
     if share.plane is not Plane.TIMING:
         holdings = _hand_out(workload, share, comm)
@@ -213,9 +220,15 @@ def time_part(
     return Timed(timing.engine.n_events, n_tokens, timing.counts, timing.engine.port_totals, wall_s)
 
 
-def _time(share: _Share, comm: Comm, sink: TimingSink) -> Timed:
-    bounds = np.array([*(block.start for block in share.blocks), share.blocks[-1].end])
-    return time_part(columns_of(share.program), share.chip, bounds, share.n_images, comm=comm, sink=sink)
+def _time(share: _Share, comm: Comm, sink: TimingSink, *, split: bool) -> Timed:
+    columns = columns_of(share.program)
+    if split:
+        bounds = np.array([*(block.start for block in share.blocks), share.blocks[-1].end])
+        return time_part(columns, share.chip, bounds, share.n_images, comm=comm, sink=sink)
+    if comm.rank < comm.size - 1:
+        return Timed()
+    whole = np.array([0, share.program.n_clusters])
+    return time_part(columns, share.chip, whole, share.n_images, comm=SerialComm(), sink=sink)
 
 
 def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:

@@ -141,6 +141,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: runs/CONFIG-NUMBER)")
     parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
+    about = "let every rank time its own clusters: for chips too large for one rank's memory; slower for small ones"
+    parser.add_argument("--split-timing", action="store_true", help=about)
     parser.add_argument("--seed", type=seed, help="replace the run file's seed")
     parser.add_argument("--progress", action="store_true", default=sys.stderr.isatty(), help=argparse.SUPPRESS)
 
@@ -152,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
     arguments = [str(options.config), "-o", str(options.output), "--plane", options.plane]
     arguments += ["--seed", str(options.seed)] if options.seed is not None else []
     arguments += [f"--{flag}" for flag in ("progress", "debug") if getattr(options, flag)]
+    arguments += ["--split-timing"] if options.split_timing else []
     return start_ranks(options.ranks, arguments)
 
 
@@ -170,6 +173,7 @@ def _run_here(options: argparse.Namespace) -> int:
         config=options.config,
         output=options.output or _free_folder(options.config),
         plane=Plane(options.plane),
+        split_timing=options.split_timing,
         seed=options.seed,
         progress=options.progress,
         debug=options.debug,

@@ -54,6 +54,7 @@ class RunOptions:
     config: Path
     output: Path
     plane: Plane
+    split_timing: bool
     seed: int | None
     progress: bool
     debug: bool
@@ -143,7 +144,15 @@ def _emulate(comm: Comm, options: RunOptions, prepared: Prepared | None, began: 
     n_images = len(prepared.images) if prepared else 0
     shown = options.progress and comm.rank == 0
     with image_progress(n_images, shown=shown) as on_image:
-        digest = record_run(prepared, options.output, comm=comm, plane=options.plane, on_image=on_image, began=began)
+        digest = record_run(
+            prepared,
+            options.output,
+            comm=comm,
+            plane=options.plane,
+            split_timing=options.split_timing,
+            on_image=on_image,
+            began=began,
+        )
     if digest is not None:
         _print_end(options, digest, time.perf_counter() - began)
     comm.barrier()  # nobody leaves before the trace is complete: a launcher may end the job with its first rank
@@ -155,6 +164,7 @@ def record_run(
     *,
     comm: Comm,
     plane: Plane,
+    split_timing: bool = False,
     on_image: Callable[[int], None],
     began: float,
 ) -> str | None:
@@ -165,6 +175,7 @@ def record_run(
         folder: an existing folder without a trace.
         comm: the ranks.
         plane: which planes to run.
+        split_timing: whether the ranks share the timing plane.
         on_image: hears of every image whose values this rank has finished.
         began: when the run began, by ``time.perf_counter``.
 
@@ -178,7 +189,7 @@ def record_run(
     header = make_header(prepared, plane=plane, n_ranks=comm.size) if prepared else None
     with RankWriter(rank_path(folder, comm.rank), header) as writer:
         workload = prepared.workload if prepared else None
-        summary = emulate(workload, comm=comm, sink=writer, plane=plane, on_image=on_image)
+        summary = emulate(workload, comm=comm, sink=writer, plane=plane, split_timing=split_timing, on_image=on_image)
     mine = _describe_rank(summary, writer, time.perf_counter() - began)
     gathered = comm.gather_bytes(pack(mine), 0)
     if gathered is None:

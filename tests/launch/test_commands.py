@@ -138,9 +138,9 @@ def test_verify_notices_other_values_and_other_models(
     assert "not the model that was run" in refusal(["verify", str(copy)], capsys, 8)
 
 
-@pytest.mark.parametrize("n_ranks", [2, 3, 4])
-def test_the_digest_is_the_same_on_any_number_of_ranks(run: Path, tmp_path: Path, n_ranks: int) -> None:
-    assert main(["run", str(TINY), "-n", str(n_ranks), "-o", str(tmp_path / "out")]) == 0
+@pytest.mark.parametrize(("n_ranks", "how"), [(2, []), (2, ["--split-timing"]), (3, ["--split-timing"]), (4, [])])
+def test_the_digest_is_the_same_on_any_number_of_ranks(run: Path, tmp_path: Path, n_ranks: int, how: list[str]) -> None:
+    assert main(["run", str(TINY), "-n", str(n_ranks), *how, "-o", str(tmp_path / "out")]) == 0
     with Trace(run) as alone, Trace(tmp_path / "out") as together:
         assert together.attribute("digest") == alone.attribute("digest")
         assert together.attribute("n_ranks") == n_ranks

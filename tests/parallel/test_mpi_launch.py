@@ -52,14 +52,14 @@ import launch.rank
 from emulator.emulation import Plane
 from emulator.errors import ParallelError
 
-def fail(workload, *, comm, sink, plane, on_image):
+def fail(workload, *, comm, **_):
     comm.barrier()  # every rank has made its file
     if comm.rank == 1:
         raise ERROR
     comm.barrier()
 
 launch.rank.emulate = fail
-options = launch.rank.RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.BOTH, None, False, False)
+options = launch.rank.RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.BOTH, True, None, False, False)
 sys.exit(launch.rank.run_on_rank(launch.rank.connect(), options))
 """
 
@@ -87,7 +87,7 @@ from launch.rank import RunOptions, connect, run_on_rank
 comm = connect()
 if comm.rank == int(sys.argv[3]):
     threading.Timer(float(sys.argv[4]), os.kill, (os.getpid(), 9)).start()
-options = RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.TIMING, None, False, False)
+options = RunOptions(Path(sys.argv[1]), Path(sys.argv[2]), Plane.TIMING, True, None, False, False)
 code = run_on_rank(comm, options)
 time.sleep(30)  # the doomed one dies after the end at the latest
 sys.exit(code)

@@ -8,14 +8,15 @@ from emulator.parallel.local_comm import run_local
 
 
 def emulate_on_ranks(
-    workload: Workload, n_ranks: int, plane: Plane = Plane.BOTH
+    workload: Workload, n_ranks: int, plane: Plane = Plane.BOTH, *, split_timing: bool = True
 ) -> list[tuple[RankSummary, MemorySink]]:
     """Emulate ``workload`` on ``n_ranks`` threads; returns each rank's summary and records."""
 
     def rank_main(comm: Comm) -> tuple[RankSummary, MemorySink]:
         sink = MemorySink()
         mine = workload if comm.rank == 0 else None
-        return emulate(mine, comm=comm, sink=sink, plane=plane, on_image=lambda _: None), sink
+        summary = emulate(mine, comm=comm, sink=sink, plane=plane, split_timing=split_timing, on_image=lambda _: None)
+        return summary, sink
 
     return run_local(rank_main, n_ranks)
 

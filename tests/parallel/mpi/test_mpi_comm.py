@@ -70,13 +70,12 @@ def test_a_launcher_of_another_mpi_is_noticed(monkeypatch: pytest.MonkeyPatch) -
 def test_an_emulation_over_mpi_gives_the_records_of_one_rank(comm) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     workload = a_small_workload(a_chip(rows=16, columns=8, fan_outs=(4, 4, 4)), n_images=5)
     sink = MemorySink()
-    emulate(
-        workload if comm.rank == 0 else None, comm=comm, sink=sink, plane=Plane.BOTH, on_image=lambda _: None
-    )  # fmt: skip
+    mine = workload if comm.rank == 0 else None
+    emulate(mine, comm=comm, sink=sink, plane=Plane.BOTH, split_timing=True, on_image=lambda _: None)
     tables = ("firings", "transfers", "checksums")
     outputs = [[image, *values.tolist()] for image, values in sorted(sink.outputs.items())]
-    mine = pack({"outputs": outputs, **{table: sink.rows(table) for table in tables}})
-    gathered = comm.gather_bytes(mine, 0)
+    records = pack({"outputs": outputs, **{table: sink.rows(table) for table in tables}})
+    gathered = comm.gather_bytes(records, 0)
     if gathered is None:
         return
     parts = [unpack(part) for part in gathered]
