@@ -192,7 +192,8 @@ def check_ranks(workload: Workload, plane: Plane, n_ranks: int) -> None:
 def _blocks(workload: Workload, plane: Plane, n_ranks: int) -> tuple[Span, ...]:
     """Cut the clusters into a block per rank, for both planes: where both run, values take by far the longer."""
     if plane is not Plane.TIMING:
-        return balanced_blocks(workload.program, host_costs(), n_ranks)
+        is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
+        return balanced_blocks(workload.program, host_costs(is_noisy=is_noisy), n_ranks)
     events = estimate_events(columns_of(workload.program), workload.mapping.chip)
     return tuple(Span(int(a), int(b)) for a, b in pairwise(partition_clusters(events, n_ranks)))
 

@@ -54,15 +54,14 @@ def first_run_s(saved: Path) -> float:
 def main() -> None:
     """Measure, or be the fresh process that is measured."""
     from emulator.chip.load import load_chip
-    from emulator.program.build import build_program
-
+    
     chip = load_chip(ROOT / "configs/chips/bruschi2023.yaml")
     if len(sys.argv) > 1:
         program = program_from_bytes(unpack(Path(sys.argv[1]).read_bytes()))
         tables = lower_program(program, chip)
         print(seconds(lambda: TimingEngine(tables, N_IMAGES, Discard()).run()))
         return
-    program = build_program(map_only(ROOT / "configs/runs/resnet18-naive.yaml"))
+    _, program = map_only(ROOT / "configs/runs/resnet18-naive.yaml", lambda *_: None)
     tables = lower_program(program, chip)
     TimingEngine(tables, 1, Discard()).run()
     engines = [TimingEngine(tables, N_IMAGES, Discard()) for _ in range(N_REPEATS)]
