@@ -222,7 +222,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _map(options: argparse.Namespace) -> int:
     from launch.explain import explain, explanation_to_json, explanation_to_text
     from launch.mapping_table import mapping_to_json, mapping_to_text
-    from launch.prepare import map_only, mapping_text
+    from launch.prepare import describe_search, map_only, mapping_text
     from launch.progress import preparing
 
     if options.save is not None and not options.save.parent.is_dir():  # said before a search of minutes, not after it
@@ -237,6 +237,8 @@ def _map(options: argparse.Namespace) -> int:
         print(json.dumps(mapping_to_json(plan.mapping) | extra, indent=2))
     else:
         print(explanation_to_text(explanation) if explanation else mapping_to_text(plan.mapping))
+        if plan.found is not None:
+            print(describe_search(plan.found))
     return 0
 
 

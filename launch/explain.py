@@ -23,6 +23,8 @@ class LayerLoad:
     Attributes:
         reduction: additions per stage of the reduction tree, and whether on clusters of their own.
         residual: where the residual of an addition waits.
+        alone_us: time per image that one copy (for a convolution, one of its crossbars) would take for all tiles: why a
+            layer has as many copies as it has.
         ima_us, cores_us: time per image of the busiest IMA and of the busiest cores that work for the layer, whatever
             else they do included; None without such.
     """
@@ -35,6 +37,7 @@ class LayerLoad:
     reduction: str
     residual: str
     clusters: int
+    alone_us: float
     ima_us: float | None
     cores_us: float | None
 
@@ -110,9 +113,22 @@ def _layer_load(mapping: Mapping, program: Program, layer_id: int, load: dict[tu
         reduction=_reduction(mapped),
         residual=_residual(mapping, mapped, program, layer_id),
         clusters=len(mapped.clusters),
+        alone_us=_alone_us(program, layer_id),
         ima_us=busiest_us(Resource.IMA),
         cores_us=busiest_us(Resource.CORES),
     )
+
+
+def _alone_us(program: Program, layer_id: int) -> float:
+    """Sum over the copies of a layer, for a convolution those of its first block."""
+    sharing = [
+        actor
+        for actor in program.actors
+        if actor.layer_id == layer_id
+        and actor.kind not in (ActorKind.REDUCE, ActorKind.STORE)
+        and actor.row_block == actor.column_block == 0
+    ]
+    return sum(sum(actor.durations_ps) for actor in sharing) / _PS_PER_US
 
 
 def _reduction(mapped: LayerMapping) -> str:
@@ -130,7 +146,7 @@ def _residual(mapping: Mapping, mapped: LayerMapping, program: Program, layer_id
         return "consumer L1"
     if mapped.store.sites == (mapping.chip.n_clusters,):
         return "HBM"
-    return "clusters " + ", ".join(map(str, mapped.store.sites))
+    return f"{len(mapped.store.sites)} spare"
 
 
 def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
@@ -141,19 +157,20 @@ def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
 def explanation_to_text(explanation: Explanation) -> str:
     """Return an explanation as a table and a few sentences."""
     table: Table = new_table("What each layer got, and the time per image of its busiest units")
-    for heading in ("layer", "copies"):
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
-    for heading in ("tile", "pixels/MVM", "reduction", "residual", "clusters", "IMA us", "cores us"):
+    table.add_column("layer", no_wrap=True)
+    table.add_column("copies", justify="right", no_wrap=True)
+    for heading in ("tile", "pixels", "reduction", "residual", "clusters", "alone us", "IMA us", "cores us"):
         table.add_column(heading, justify="left" if heading in ("reduction", "residual") else "right")
     for each in explanation.layers:
         table.add_row(
             each.layer, f"{each.copies}{' strips' if each.copies > 1 and each.sharing == 'strips' else ''}",
             str(each.tile_width), str(each.pixels_per_mvm), each.reduction, each.residual, str(each.clusters),
-            *("-" if us is None else f"{us:.1f}" for us in (each.ima_us, each.cores_us)),
+            f"{each.alone_us:.1f}", *("-" if us is None else f"{us:.1f}" for us in (each.ima_us, each.cores_us)),
         )  # fmt: skip
     expected = f"{explanation.expected_images_per_second:,.0f} images/s"
     sentence = f"Expected bottleneck: the {explanation.unit} of {explanation.bottleneck}; never resting, it would allow"
-    lines = [render(table), f"{sentence} {expected}."]
+    about = "alone: if one copy did it all; IMA, cores: of the busiest ones, whatever else they do included"
+    lines = [render(table), f"({about})", f"{sentence} {expected}."]
     if explanation.bound_images_per_second is not None:
         n_pixels = explanation.bound_pixels_per_mvm
         pixels = f"at most {n_pixels} pixels" if n_pixels > 1 else "1 pixel"

@@ -4,6 +4,7 @@ Only rank 0 does this. Everything that made the run is copied to the output fold
 """
 
 import hashlib
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
@@ -24,7 +25,7 @@ from emulator.network.onnx_import import import_onnx, is_quantized
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, quantize_input
 from emulator.network.quantize import quantize_onnx
 from emulator.network.zoo import build_network, save_model
-from emulator.optimize.judge import OnCandidate
+from emulator.optimize.judge import Found, OnCandidate
 from emulator.optimize.plan import Plan, plan_mapping
 from emulator.program.build import build_program
 from emulator.program.dataflow import Program
@@ -160,12 +161,17 @@ def mapping_text(plan: Plan) -> str:
     text = policy_to_yaml(plan.mapping.policy)
     if plan.found is None:
         return text
-    found = plan.found
+    comment = textwrap.fill(describe_search(plan.found), 110, initial_indent="# ", subsequent_indent="# ")
+    return f"# {plan.mapping.network.name} on {plan.mapping.chip.name}\n{comment}\n{text}"
+
+
+def describe_search(found: Found) -> str:
+    """Say what a search has found."""
+    figures = found.figures
     return (
-        f"# Found among {found.n_evaluated} candidates for {plan.mapping.network.name} on {plan.mapping.chip.name}: "
-        f"{found.figures.images_per_second:,.1f} images/s over\n# {found.figures.n_images} images, "
-        f"{found.figures.steady_images_per_second:,.1f} in steady state; no mapping exceeds "
-        f"{found.bound.images_per_second:,.1f} in steady state.\n{text}"
+        f"Found among {found.n_evaluated} candidates: {figures.images_per_second:,.1f} images/s over "
+        f"{figures.n_images} images, {figures.steady_images_per_second:,.1f} in steady state; no mapping exceeds "
+        f"{found.bound.images_per_second:,.1f} in steady state."
     )
 
 
