@@ -21,9 +21,9 @@ echo
 aimc report "$run"
 cat <<END
 
-Where to look:
-  $run/trace.h5        everything that happened, columns as in traces/SCHEMA.md
-  $run/timeline.png    when every cluster was busy
-  $root/README.md      what to try next
-Commands are in $root/.venv/bin: aimc --help
+Where to look, in $root:
+  runs/${run##*/}/trace.h5        everything that happened, columns as in traces/SCHEMA.md
+  runs/${run##*/}/timeline.png    when every cluster was busy
+  README.md                       what to try next
+Commands are in .venv/bin: source .venv/bin/activate, then aimc --help
 END
