@@ -29,7 +29,7 @@ _COMPARE_EXAMPLES = """examples:
 
 def add_analysis_commands(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     """Add the commands that read traces."""
-    report = _add(commands, common, "report", "show what a finished run measured", _REPORT_EXAMPLES)
+    report = add_command(commands, common, "report", "show what a finished run measured", _REPORT_EXAMPLES)
     add_trace_argument(report)
     report.add_argument("--json", action="store_true", help="print JSON instead of text")
     report.add_argument("--html", type=Path, metavar="FILE", help="write an interactive report as one page")
@@ -38,7 +38,7 @@ def add_analysis_commands(commands: "Subparsers", common: argparse.ArgumentParse
     report.add_argument("--timeline", type=Path, metavar="PNG", help="where to draw the timeline (default: in DIR)")
     report.set_defaults(command=_report)
 
-    export = _add(commands, common, "export", "write a trace in the formats of other tools", _EXPORT_EXAMPLES)
+    export = add_command(commands, common, "export", "write a trace in the formats of other tools", _EXPORT_EXAMPLES)
     add_trace_argument(export)
     targets = export.add_mutually_exclusive_group(required=True)
     targets.add_argument("--perfetto", type=Path, metavar="FILE", help="a timeline for ui.perfetto.dev")
@@ -48,7 +48,7 @@ def add_analysis_commands(commands: "Subparsers", common: argparse.ArgumentParse
     export.add_argument("--window", metavar="START..END", help="only this part of the emulated time (timelines)")
     export.set_defaults(command=_export)
 
-    compare = _add(commands, common, "compare", "show what changed between runs", _COMPARE_EXAMPLES)
+    compare = add_command(commands, common, "compare", "show what changed between runs", _COMPARE_EXAMPLES)
     compare.add_argument("first", type=Path, metavar="DIR", help="the run that the others are compared with")
     compare.add_argument("others", type=Path, metavar="DIR", nargs="+", help="other runs")
     compare.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -62,11 +62,17 @@ def add_trace_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", type=Path, metavar="DIR", help="output folder of a run, or a trace file")
 
 
-def _add(
+def add_command(
     commands: "Subparsers", common: argparse.ArgumentParser, name: str, about: str, examples: str
 ) -> argparse.ArgumentParser:
+    """Add a command whose help says what it is about and shows examples."""
     return commands.add_parser(
-        name, parents=[common], help=about, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        parents=[common],
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

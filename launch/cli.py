@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from emulator.errors import ConfigError, EmulatorError
-from launch.analysis_commands import add_analysis_commands, add_trace_argument
+from launch.analysis_commands import add_analysis_commands, add_command, add_trace_argument
 from launch.arguments import add_ranks_argument, seed
 from launch.cli_analog import add_accuracy, add_program
 from launch.local import single_threaded, start_ranks
@@ -27,6 +27,26 @@ _EXAMPLES = """examples:
   aimc map configs/runs/resnet18-naive.yaml                       the mapping alone
   aimc study configs/studies/tiny.yaml -n 2 -o runs/tiny          many runs; again: only what has changed
   aimc accuracy configs/runs/digits.yaml -n 2                     accuracy on analog crossbars
+"""
+
+_RUN_EXAMPLES = """examples:
+  aimc run configs/runs/tiny.yaml                                          on one rank, into runs/tiny-001
+  aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first             on two ranks
+  aimc run configs/runs/resnet18-paper.yaml --plane timing -o runs/paper   times without values
+"""
+
+_DIGEST_EXAMPLES = """examples:
+  aimc digest runs/first    the digest, if it is the one that the trace states; else exit code 8
+"""
+
+_VERIFY_EXAMPLES = """examples:
+  aimc verify runs/first    exit code 0 if all outputs are equal, 1 if not
+"""
+
+_MAP_EXAMPLES = """examples:
+  aimc map configs/runs/resnet18-naive.yaml                                    layers, crossbars, clusters
+  aimc map configs/runs/resnet18-paper.yaml --explain                          copies, expected bottleneck, bound
+  aimc map configs/runs/resnet18-optimized.yaml --explain --save found.yaml    search once; found.yaml is a policy
 """
 
 _STUDY_TEXT = """Run the timing plane of every case of a study file.
@@ -96,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", parents=[common], help="emulate a run file")
+    run = add_command(commands, common, "run", "emulate a run file", _RUN_EXAMPLES)
     _add_run_arguments(run)
     add_ranks_argument(run)
     run.set_defaults(command=_run)
@@ -120,16 +140,17 @@ def _parser() -> argparse.ArgumentParser:
     add_program(commands, common)
     add_analysis_commands(commands, common)
 
-    digest = commands.add_parser("digest", parents=[common], help="work out a trace's digest anew and check it")
+    about = "work out a trace's digest anew and check it"
+    digest = add_command(commands, common, "digest", about, _DIGEST_EXAMPLES)
     add_trace_argument(digest)
     digest.set_defaults(command=_digest)
 
-    verify = commands.add_parser("verify", parents=[common], help="compare a run's values with onnxruntime's")
+    verify = add_command(commands, common, "verify", "compare a run's values with onnxruntime's", _VERIFY_EXAMPLES)
     add_trace_argument(verify)
     verify.set_defaults(command=_verify)
 
-    mapping = commands.add_parser("map", parents=[common], help="map a run file's network without running it")
-    mapping.add_argument("config", type=Path, metavar="CONFIG", help="run file")
+    mapping = add_command(commands, common, "map", "map a run file's network without running it", _MAP_EXAMPLES)
+    mapping.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
     mapping.add_argument("--json", action="store_true", help="print JSON instead of text")
     mapping.add_argument("--explain", action="store_true", help="show what each layer got and the expected bottleneck")
     mapping.add_argument("--save", type=Path, metavar="YAML", help="write the mapping as a policy file")
@@ -140,7 +161,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/tiny.yaml")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: runs/CONFIG-NUMBER)")
-    parser.add_argument("--plane", choices=("both", "values", "timing"), default="both", help="what to emulate")
+    parser.add_argument(
+        "--plane", choices=("both", "values", "timing"), default="both", help="what to emulate (default: both)"
+    )
     about = "let every rank time its own clusters: for chips too large for one rank's memory; slower for small ones"
     parser.add_argument("--split-timing", action="store_true", help=about)
     parser.add_argument("--seed", type=seed, help="replace the run file's seed")

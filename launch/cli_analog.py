@@ -23,6 +23,15 @@ _ACCURACY_EXAMPLES = """examples:
   aimc accuracy configs/runs/digits.yaml --adc-bits 4 6 8 --sizes 128 256
 """
 
+_PROGRAM_TEXT = """Program a run's analog devices once and keep them in a file.
+
+Name the file under 'devices' in run files, and those runs use the very same devices."""
+
+_PROGRAM_EXAMPLES = """examples:
+  aimc program configs/runs/digits.yaml -o devices.npz
+  aimc program configs/runs/digits.yaml -o other.npz --seed 7    another chip of the same kind
+"""
+
 
 def add_accuracy(commands: "_Commands", common: argparse.ArgumentParser) -> None:
     """Add ``aimc accuracy``."""
@@ -54,7 +63,9 @@ def add_program(commands: "_Commands", common: argparse.ArgumentParser) -> None:
         "program",
         parents=[common],
         help="program a run's analog devices once and keep them in a file",
-        epilog="Name the file under 'devices' in run files, and those runs use the very same devices.",
+        description=_PROGRAM_TEXT,
+        epilog=_PROGRAM_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     program.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
     program.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="new .npz file")
