@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from emulator.errors import NetworkError
+from emulator.errors import InputError, NetworkError
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, to_nchw, to_tensor
 
 
@@ -34,14 +34,18 @@ def quantize_onnx(
         preprocessing: how pixels become the model's input.
 
     Raises:
+        InputError: the images do not have the size of the model's input.
         NetworkError: onnxruntime refuses the model.
     """
     with TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         try:
             quant_pre_process(str(float_model_path), str(prepared))
-            reader = _Images(_input_name(prepared), images, preprocessing)
-            _quantize(prepared, out_path, reader)
+            name, shape = _input_of(prepared)
+            _check_size(float_model_path, shape, images)
+            _quantize(prepared, out_path, _Images(name, images, preprocessing))
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime raises bare RuntimeError, ValueError and its own types alike
             raise NetworkError(f"{float_model_path}: onnxruntime cannot quantise the model: {error}") from error
 
@@ -70,9 +74,24 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         return next(self._batches, None)
 
 
-def _input_name(path: Path) -> str:
+def _input_of(path: Path) -> tuple[str, list[int | str | None]]:
+    """Return name and shape of the model's input; sizes that are not fixed are text or None."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return str(session.get_inputs()[0].name)
+    first = session.get_inputs()[0]
+    return str(first.name), list(first.shape)
+
+
+def _check_size(path: Path, shape: list[int | str | None], images: NDArray[np.uint8]) -> None:
+    _, height, width, channels = images.shape
+    came = (channels, height, width)
+    if len(shape) == 4 and any(
+        isinstance(wanted, int) and wanted != size for wanted, size in zip(shape[1:], came, strict=True)
+    ):
+        wanted_channels, wanted_height, wanted_width = shape[1:]
+        raise InputError(
+            f"{path}: expected images of {wanted_height} x {wanted_width} with {wanted_channels} channels, got "
+            f"{height} x {width} with {channels}; images are not scaled, but inputs.crop takes the middle of each"
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emulator.errors import NetworkError
+from emulator.errors import InputError
 from emulator.network.quantize import quantize_onnx
 from emulator.network.zoo import build_network, save_model
 
@@ -44,5 +44,5 @@ def test_quantising_is_quiet_and_leaves_the_log_level(
 def test_images_of_the_wrong_size_are_refused_with_the_model_named(
     float_model: Path, tmp_path: Path, random_images: Callable[..., Any]
 ) -> None:
-    with pytest.raises(NetworkError, match=r"model\.onnx: onnxruntime cannot quantise the model"):
+    with pytest.raises(InputError, match=r"model\.onnx: expected images of 32 x 32 with 3 channels, got 16 x 16"):
         quantize_onnx(float_model, random_images(1, 16, 16), tmp_path / "out.onnx")
