@@ -43,7 +43,8 @@ def _draw_panel(axis: Axes, accuracy: Accuracy, groups: Sequence[str]) -> None:
                 color=color, marker="o", markersize=4, capsize=3, linewidth=1.5, label=group,
             )  # fmt: skip
     lowest, _ = axis.get_ylim()
-    axis.set_ylim(min(lowest, _LOWEST_AT_LEAST), 101)  # no accuracy exceeds 100 %, whatever the intervals say
+    lowest = max(0.0, min(lowest, _LOWEST_AT_LEAST))
+    axis.set_ylim(lowest, 101)  # no accuracy is below 0 or above 100 %, whatever the intervals say
     axis.yaxis.set_major_formatter("{x:.3g} %")
     axis.grid(visible=True, axis="y", color="0.9")
     axis.spines[["top", "right"]].set_visible(False)

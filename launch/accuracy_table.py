@@ -143,4 +143,4 @@ def accuracy_to_text(accuracy: Accuracy) -> str:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}"
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never -0.00

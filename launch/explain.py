@@ -170,7 +170,7 @@ def explanation_to_text(explanation: Explanation) -> str:
     expected = f"{explanation.expected_images_per_second:,.0f} images/s"
     sentence = f"Expected bottleneck: the {explanation.unit} of {explanation.bottleneck}; never resting, it would allow"
     about = "alone: if one copy did it all; IMA, cores: of the busiest ones, whatever else they do included"
-    lines = [render(table), f"({about})", f"{sentence} {expected}."]
+    lines = [render(table, width=124), f"({about})", f"{sentence} {expected}."]
     if explanation.bound_images_per_second is not None:
         n_pixels = explanation.bound_pixels_per_mvm
         pixels = f"at most {n_pixels} pixels" if n_pixels > 1 else "1 pixel"

@@ -51,5 +51,9 @@ def export_run(options: ExportOptions) -> None:
                     write(slices, counters, path)
                     written.append(path)
     for path in written:
-        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")
+        print(f"{path} ({_describe_size(path.stat().st_size)})")
     print(f"done in {time.perf_counter() - began:.1f} s")
+
+
+def _describe_size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:.1f} kB"

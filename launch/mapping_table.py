@@ -55,7 +55,7 @@ def mapping_to_text(mapping: Mapping) -> str:
             f"{layer['row_blocks']} x {layer['column_blocks']}" if has_crossbars else "-",
             str(layer["reduction_stages"]) if has_crossbars else "-",
             _cluster_range(layer["clusters"]),
-            f"{layer['cell_utilization']:.0%}" if has_crossbars else "-",
+            f"{layer['cell_utilization']:.1%}" if has_crossbars else "-",
         )
     return render(table)
 

@@ -18,4 +18,4 @@ def render(table: Table, width: int = 120) -> str:
     console.print(table)
     file = console.file
     assert isinstance(file, io.StringIO)
-    return file.getvalue().rstrip()
+    return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())

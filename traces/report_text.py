@@ -38,7 +38,7 @@ def report_to_text(report: Report, width: int = 110) -> str:
         console.print("The value plane did not run, so there are no outputs.")
     file = console.file
     assert isinstance(file, io.StringIO)
-    return file.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 def _run_table(report: Report) -> TextTable:
@@ -55,7 +55,7 @@ def _run_table(report: Report) -> TextTable:
         table.add_row("makespan", f"{timing.makespan_ps / 1e9:,.3f} ms for {report.n_images} images")
         first, mean = timing.first_image_latency_ps / 1e9, timing.mean_latency_ps / 1e9
         table.add_row("latency", f"{first:,.3f} ms for the first image, {mean:,.3f} ms on average")
-        table.add_row("operations", f"{report.tops:,.2f} TOPS ({report.gmac_per_image:,.3f} GMAC per image)")
+        table.add_row("operations", f"{_figure(report.tops)} TOPS ({_figure(report.gmac_per_image, 3)} GMAC per image)")
         table.add_row("energy", _describe_energy(report))
     area = report.area_mm2
     table.add_row("area", f"{area:,.0f} mm2" if area else "the chip file has no coefficients of area")
@@ -81,9 +81,16 @@ def _describe_energy(report: Report) -> str:
     found = report.efficiency
     if found["energy_mj_per_image"] is None:
         return "the chip file has no coefficients of energy, or the trace is older than they are"
-    text = f"{found['energy_mj_per_image']:,.2f} mJ per image, {found['energy_mj_per_batch']:,.2f} mJ per batch"
+    text = f"{_figure(found['energy_mj_per_image'])} mJ per image, {_figure(found['energy_mj_per_batch'])} mJ per batch"
     text += f", {found['power_w']:,.3g} W, {found['tops_per_watt']:,.3g} TOPS/W"
     return text + (f", {found['gops_per_mm2']:,.3g} GOPS/mm2" if found["gops_per_mm2"] is not None else "")
+
+
+def _figure(value: float | None, digits: int = 2) -> str:
+    """Return a number with so many decimals, or with three digits that count if it is below 1; a dash if unknown."""
+    if value is None:
+        return "-"
+    return f"{value:,.{digits}f}" if value >= 1 else f"{value:.3g}"
 
 
 def _table(title: str, headings: Iterable[str], n_text_columns: int = 1) -> TextTable:
@@ -98,7 +105,7 @@ def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
     table = _table("Layers, and how busy their clusters are on average and at most", headings, 2)
     for layer in layers:
         table.add_row(
-            escape(layer.name), layer.op, f"{layer.macs / 1e6:,.1f}" if layer.macs else "-",
+            escape(layer.name), layer.op, _figure(layer.macs / 1e6, 1) if layer.macs else "-",
             str(layer.n_crossbars) if layer.n_crossbars else "-", str(layer.n_clusters), f"{layer.n_firings:,}",
             f"{layer.busy_share:.1%}", f"{layer.busiest_share:.1%}",
         )  # fmt: skip

@@ -24,7 +24,7 @@ def write_files(trace: Trace, folder: Path, form: Format) -> list[Path]:
     Raises:
         TraceError: pyarrow is not installed, or a file cannot be written.
     """
-    with needing(f"a {form} file"):
+    with needing({"csv": "a CSV file", "parquet": "a Parquet file"}[form]):
         import pyarrow as pa
         import pyarrow.csv
         import pyarrow.parquet
