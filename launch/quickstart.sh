@@ -24,6 +24,6 @@ cat <<END
 Where to look, in $root:
   runs/${run##*/}/trace.h5        everything that happened, columns as in traces/SCHEMA.md
   runs/${run##*/}/timeline.png    when every cluster was busy
-  README.md                       what to try next
+  README.md                         what to try next
 Commands are in .venv/bin: source .venv/bin/activate, then aimc --help
 END
