@@ -35,7 +35,7 @@ def draw_network(data: FigureData) -> Figure | None:
         times.axvline(quantile_ns, color=_ORANGE, linestyle=style, label=f"{share:.0%} within {quantile_ns:,.0f} ns")
     times.set_xlabel("travel time of a transfer (ns)")
     times.set_ylabel("transfers (%)")
-    times.legend()
+    times.legend(loc="upper right", frameon=True, framealpha=1.0, edgecolor="none")  # over the lines that it names
     edges_ms = np.linspace(0, data.makespan_ms, N_TIME_BINS + 1)
     for rate, label, color in zip(network.hbm_bytes_per_second, ("read", "written"), (_BLUE, _ORANGE), strict=True):
         memory.stairs(rate / 1e9, edges_ms, label=label, color=color, linewidth=0.8)
