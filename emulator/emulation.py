@@ -14,15 +14,14 @@ from emulator.chip.spec import Chip
 from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span
 from emulator.parallel.comm import Comm
-from emulator.parallel.local_comm import SerialComm
 from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.columns import Columns, columns_of
 from emulator.program.dataflow import Program
-from emulator.program.lower import lower
+from emulator.program.lower import lower, lower_program
 from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.transport import program_from_bytes, program_to_bytes
-from emulator.timing.engine import PortTotals
+from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
 from emulator.timing.sync import RankTiming, SyncCounts, compile_timing
 from emulator.values.blocks import balanced_blocks
@@ -142,7 +141,7 @@ def emulate(
     Raises:
         ParallelError: there are more ranks than clusters with work.
     """
-    if plane is not Plane.VALUES and comm.size > 1 and comm.rank == comm.size - 1:
+    if plane is not Plane.VALUES and split_timing and comm.size > 1 and comm.rank == comm.size - 1:
         compile_timing()  # once for all, while rank 0 prepares
     if workload is not None and plane is not Plane.TIMING:
         is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
@@ -222,14 +221,16 @@ def time_part(
 
 
 def _time(share: _Share, comm: Comm, sink: TimingSink, *, split: bool) -> Timed:
-    columns = columns_of(share.program)
-    if split:
+    if split and comm.size > 1:
         bounds = np.array([*(block.start for block in share.blocks), share.blocks[-1].end])
-        return time_part(columns, share.chip, bounds, share.n_images, comm=comm, sink=sink)
+        return time_part(columns_of(share.program), share.chip, bounds, share.n_images, comm=comm, sink=sink)
     if comm.rank < comm.size - 1:
         return Timed()
-    whole = np.array([0, share.program.n_clusters])
-    return time_part(columns, share.chip, whole, share.n_images, comm=SerialComm(), sink=sink)
+    began = time.perf_counter()
+    engine = TimingEngine(lower_program(share.program, share.chip), share.n_images, sink)
+    engine.run()
+    wall_s = time.perf_counter() - began
+    return Timed(n_events=engine.n_events, ports=engine.port_totals, wall_s=wall_s)
 
 
 def _distribute(workload: Workload | None, comm: Comm, plane: Plane) -> _Share:
