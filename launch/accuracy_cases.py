@@ -83,7 +83,7 @@ def _check_adc_bits(ima: PcmIma, adc_bits: tuple[int, ...]) -> None:
 
 
 def _base_cases(ima: PcmIma) -> Iterator[Case]:
-    yield _case("reference", "ideal crossbars", _with(ima, Analog(slices=ima.analog.slices)))
+    yield _case("reference", "ideal crossbars", _with(ima, Analog()))
     if ima.analog.devices is not None:
         yield _case("reference", "all but devices and wires", _with(ima, _change(ima.analog, devices=None)))
 
