@@ -16,8 +16,8 @@ from emulator.chip.spec import Chip
 from emulator.emulation import Plane, Workload
 from emulator.network.geometry import Span
 from emulator.values.calibration import calibrate, needs_calibration
-from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.crossbars import CrossbarMaker
+from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.programming import key_of, program_devices
 from emulator.values.weights import cut_weights
 from traces.schema import ActorKind
