@@ -65,7 +65,7 @@ class Faults(Spec):
     Attributes:
         stuck_off: devices without conductance.
         stuck_on: devices stuck at the largest conductance; they do not drift.
-        dead_crossbars: crossbars whose outputs are all zero.
+        dead_crossbars: crossbars without any conductance: what their ADCs still give is noise and non-linearity.
     """
 
     stuck_off: Ratio
