@@ -58,7 +58,7 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
 
     Raises:
         ConfigError: the chip's crossbars are ideal, so that there is nothing to measure; or its ADCs cannot have as
-            many bits as asked for.
+            many bits as asked for, or a crossbar of a size asked for has no room for a weight.
     """
     ima = chip.cluster.ima
     if not isinstance(ima, PcmIma):
@@ -71,6 +71,8 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
             "ideal under cluster.ima.analog (configs/chips/bruschi2023-pcm.yaml shows how)"
         )
     _check_adc_bits(ima, sweeps.adc_bits)
+    if min(sweeps.sizes, default=ima.analog.slices) < ima.analog.slices:
+        raise ConfigError(f"--sizes: a weight takes {ima.analog.slices} columns (slices), got {min(sweeps.sizes)}")
     return [*_base_cases(ima), *_age_cases(ima), *_adc_cases(ima, sweeps), *_size_cases(ima, sweeps)]
 
 
@@ -83,7 +85,7 @@ def _check_adc_bits(ima: PcmIma, adc_bits: tuple[int, ...]) -> None:
 
 
 def _base_cases(ima: PcmIma) -> Iterator[Case]:
-    yield _case("reference", "ideal crossbars", _with(ima, Analog(slices=ima.analog.slices)))
+    yield _case("reference", "ideal crossbars", _with(ima, Analog()))
     if ima.analog.devices is not None:
         yield _case("reference", "all but devices and wires", _with(ima, _change(ima.analog, devices=None)))
 

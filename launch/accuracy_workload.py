@@ -102,8 +102,11 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
     """Map the network for every crossbar size among the cases, calibrate, and classify with onnxruntime.
 
     Raises:
-        EmulatorError: whatever is wrong with the run's files, its network or a mapping; or it has no labels.
+        EmulatorError: whatever is wrong with the run's files, its network or a mapping; or it has no labels; or it
+            names programmed devices.
     """
+    if config.devices is not None:
+        raise ConfigError("devices: accuracy programs the devices of every seed and size anew: leave the key out")
     images = load_inputs(config)
     labels = load_labels(config, len(images))
     chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))

@@ -62,6 +62,7 @@ def load_devices(path: Path, mapping: Mapping, program: Program) -> dict[int, Pr
     """
     ima = mapping.chip.cluster.ima
     try:
+        _check_archive(path)
         with np.load(path, allow_pickle=False) as file:
             found = json.loads(str(file["identity"]))
             expected = json.loads(json.dumps(_identity(ima, program, _all_weights(mapping, program))))
@@ -71,15 +72,27 @@ def load_devices(path: Path, mapping: Mapping, program: Program) -> dict[int, Pr
                     f"{path}: these devices were programmed for another run ({', '.join(different)} differ); make them "
                     "anew with 'aimc program'"
                 )
-            return {actor.actor_id: _devices(file, _name(actor)) for actor in program.actors if len(actor.rows)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            n_slices, crossbars = coding_of(ima).n_slices, [actor for actor in program.actors if len(actor.rows)]
+            return {actor.actor_id: _devices(file, actor, n_slices) for actor in crossbars}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, ConfigError):
             raise
         raise InputError(f"{path}: cannot be read as programmed devices: {error}") from error
 
 
-def _devices(file: Any, name: str) -> ProgrammedDevices:  # noqa: ANN401 (numpy's type of an open file)
+def _check_archive(path: Path) -> None:
+    """Refuse what numpy would take for an array or an object."""
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError("expected a file that 'aimc program' wrote")
+
+
+def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # noqa: ANN401 (numpy's open file)
+    name = _name(actor)
     conductance, exponents, digit_per_us = (file[f"{name}/{array}"] for array in _ARRAYS)
+    pairs = (2, n_slices, len(actor.rows), len(actor.columns))
+    for array, expected in ((conductance, pairs), (exponents, pairs), (digit_per_us, (n_slices,))):
+        if array.shape != expected or array.dtype.kind != "f":
+            raise ValueError(f"{name}: expected numbers {expected}, got {array.dtype} {array.shape}")
     return ProgrammedDevices(conductance, exponents, digit_per_us, int(file[f"{name}/key"]))
 
 

@@ -2,8 +2,9 @@
 
 A weight is stored as its magnitude, on the positive or the negative device of a pair; the other one stays at zero. A
 cell of ``b`` bits has ``2**b`` levels. Where that is too few for a magnitude, its digits to the base ``2**b`` go to
-several columns (*slices*), the most significant first; with fewer slices than digits, the least significant digits are
-rounded away. Every slice of a crossbar uses the whole range of conductances: its largest digit becomes ``g_max``.
+several columns (*slices*), the most significant first; with fewer bits in all slices than in a magnitude, its least
+significant bits are rounded away. Every slice of a crossbar uses the whole range of conductances: its largest digit
+becomes ``g_max``.
 """
 
 from dataclasses import dataclass
@@ -31,15 +32,15 @@ class Coding:
     n_slices: int
 
     @property
-    def n_digits(self) -> int:
-        """Digits that a magnitude has; ``n_slices`` of them are stored."""
-        return -(-WEIGHT_BITS // self.cell_bits)
+    def n_dropped_bits(self) -> int:
+        """Least significant bits of a magnitude for which the slices have no room."""
+        return max(0, WEIGHT_BITS - self.cell_bits * self.n_slices)
 
     @property
     def place_values(self) -> NDArray[np.int64]:
         """What a unit of each stored digit is worth, most significant first: (n_slices,)."""
-        powers = self.n_digits - 1 - np.arange(self.n_slices)
-        place_values: NDArray[np.int64] = np.int64(1) << (self.cell_bits * powers).astype(np.int64)
+        shifts = self.n_dropped_bits + self.cell_bits * np.arange(self.n_slices)[::-1]
+        place_values: NDArray[np.int64] = np.int64(1) << shifts.astype(np.int64)
         return place_values
 
     def digits(self, weights: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -9,6 +9,8 @@ ranks can change a result. Everything real acts on each column's sum afterwards,
     code   = clip(round half to even(analog), code_min, code_max)
     output = round(code * readout_gain + readout_offset)   integer, in units of input LSB x ideal weight LSB
 
+Sums beyond 2**24 round in float32, which takes more than 514 rows of the largest inputs and weights.
+
 The output is in the unit of the ideal integer sum, so the cores add partial sums of any crossbar as they are. Noise is
 a function of (seed, crossbar, image, output position, column), see ``emulator.analog.noise``.
 """

@@ -167,3 +167,10 @@ HERMES_ONE_DEVICE = PcmModel(
         0.1591, ClippedLog(-0.0078, 0.0038, 0.0179, 0.04), (0.0088, 0.0768, -0.1352, 0.0664)
     ),
 )  # fmt: skip
+
+#: The parameter sets by the names that chip files use.
+PARAMETER_SETS = {
+    "generic": GENERIC,
+    "hermes_one_device": HERMES_ONE_DEVICE,
+    "hermes_two_devices": HERMES_TWO_DEVICES,
+}

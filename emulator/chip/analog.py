@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from emulator.analog.pcm import PARAMETER_SETS, PcmModel
 from emulator.config_file import Spec
 from emulator.units import LeastSignificantBits, MicroSiemens, Ohms, Ratio, Seconds
 
@@ -44,10 +45,17 @@ class Devices(Spec):
     g_max_us: MicroSiemens | None = Field(default=None, alias="g_max")
     g_min_us: MicroSiemens = Field(default=0.0, alias="g_min")
 
+    @property
+    def model(self) -> PcmModel:
+        """The statistics, for the range of conductances that the chip uses."""
+        model = PARAMETER_SETS[self.statistics]
+        return model if self.g_max_us is None else model.with_range(self.g_max_us)
+
     @model_validator(mode="after")
     def _a_range(self) -> Self:
-        if self.g_max_us is not None and self.g_max_us <= self.g_min_us:
-            raise ValueError(f"expected g_max above g_min, got {self.g_max_us} and {self.g_min_us} uS")
+        g_max_us = PARAMETER_SETS[self.statistics].g_max_us if self.g_max_us is None else self.g_max_us
+        if g_max_us <= self.g_min_us:
+            raise ValueError(f"expected g_max above g_min, got {g_max_us} and {self.g_min_us} uS")
         return self
 
 
@@ -57,7 +65,7 @@ class Faults(Spec):
     Attributes:
         stuck_off: devices without conductance.
         stuck_on: devices stuck at the largest conductance; they do not drift.
-        dead_crossbars: crossbars whose outputs are all zero.
+        dead_crossbars: crossbars without any conductance: what their ADCs still give is noise and non-linearity.
     """
 
     stuck_off: Ratio

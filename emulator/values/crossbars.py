@@ -9,18 +9,11 @@ from emulator.analog.cells import Coding
 from emulator.analog.converters import adc_steps, dac_rounding, largest_code, nonlinearity
 from emulator.analog.crossbar import LARGEST_LEVEL, NO_DAC, NO_INL, AnalogCrossbar
 from emulator.analog.devices import EffectiveWeights, ProgrammedDevices, Programming, Reading
-from emulator.analog.pcm import GENERIC, HERMES_ONE_DEVICE, HERMES_TWO_DEVICES, PcmModel
 from emulator.analog.randomness import Purpose, stream
-from emulator.chip.analog import Adc, Analog, Devices, DeviceStatistics, Faults, Wires
+from emulator.chip.analog import Adc, Analog, Faults, Wires
 from emulator.chip.ima import INTEGER_BITS, Ima
 
 Real = NDArray[np.float64]
-
-_MODELS: dict[DeviceStatistics, PcmModel] = {
-    DeviceStatistics.GENERIC: GENERIC,
-    DeviceStatistics.HERMES_ONE_DEVICE: HERMES_ONE_DEVICE,
-    DeviceStatistics.HERMES_TWO_DEVICES: HERMES_TWO_DEVICES,
-}
 
 #: The largest magnitude of an input, by its type.
 LARGEST_INPUT = {"uint8": 255, "int8": 128}
@@ -28,6 +21,9 @@ _LARGEST_WEIGHT = 128
 
 #: Codes of a converter that neither clips nor rounds more than an ideal sum is rounded: no sum comes near.
 _NO_LIMIT = 2**30
+
+#: Digits so near to integers are integers whose conductances were kept in float32 (at most 256 levels, 24 bits).
+_EXACT_TO = 1e-4
 
 
 def is_ideal(ima: Ima) -> bool:
@@ -53,7 +49,7 @@ class CrossbarMaker:
             return None
         faults = self.ima.analog.faults or Faults.model_construct(stuck_off=0.0, stuck_on=0.0, dead_crossbars=0.0)
         how = Programming(
-            _model(devices),
+            devices.model,
             devices.programming_noise,
             devices.g_min_us,
             faults.stuck_off,
@@ -110,7 +106,7 @@ class CrossbarMaker:
         if devices is None or programmed is None:
             digits = coding_of(self.ima).digits(weights).astype(np.float64)
             return EffectiveWeights(digits, 1.0), np.abs(digits).max(axis=(1, 2), initial=1.0)
-        model = _model(devices)
+        model = devices.model
         how = Reading(model, devices.drift, devices.read_noise, devices.age_s, wires.segment_ohm)
         read = programmed.read(how)
         compensation = read.compensation if devices.drift_compensation else 1.0
@@ -134,15 +130,10 @@ class CrossbarMaker:
         return min((1 << self.ima.weight_bits) - 1, _LARGEST_WEIGHT)
 
 
-def _model(devices: Devices) -> PcmModel:
-    model = _MODELS[devices.statistics]
-    return model if devices.g_max_us is None else model.with_range(devices.g_max_us)
-
-
 def _fixed_point(digits: Real) -> tuple[NDArray[np.int16], Real]:
     """Write the columns of a matrix as 16-bit integers, each with a scale of its own; small integers stay exact."""
     largest = np.abs(digits).max(axis=0, initial=0.0)
-    is_integer = (digits == np.rint(digits)).all(axis=0) & (largest <= LARGEST_LEVEL)
+    is_integer = (np.abs(digits - np.rint(digits)) <= _EXACT_TO).all(axis=0) & (largest <= LARGEST_LEVEL)
     scale = np.where(is_integer | (largest == 0), 1.0, largest / LARGEST_LEVEL)
     return np.rint(digits / scale).astype(np.int16), scale
 

@@ -34,6 +34,20 @@ def test_too_few_cells_round_to_the_nearest_weight_that_they_hold() -> None:
     assert sorted(set(held.ravel())) == [16.0 * level for level in range(-8, 9)]
 
 
+@pytest.mark.parametrize("n_slices", [1, 2, 3])
+def test_wider_cells_lose_less(n_slices: int) -> None:
+    losses = []
+    for cell_bits in range(1, -(-8 // n_slices) + 1):
+        coding = Coding(cell_bits, n_slices)
+        digits = coding.digits(ALL_WEIGHTS)
+        assert 0 <= np.abs(digits).min() <= np.abs(digits).max() < 2**cell_bits
+        losses.append(int(np.abs(coding.weights(digits.astype(float)) - ALL_WEIGHTS).max()))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == 0
+    if n_slices == 1:
+        assert losses == [64, 32, 16, 8, 4, 2, 1, 0]  # half a step of the bits dropped
+
+
 @given(st.sampled_from([(8, 1), (4, 2), (2, 4), (4, 1)]), st.integers(0, 2**32 - 1))
 def test_conductances_of_a_pair_give_the_digits_back_and_use_the_whole_range(
     cells: tuple[int, int], seed: int

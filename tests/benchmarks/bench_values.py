@@ -6,7 +6,7 @@ Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ra
 
 - onnxruntime on the quantised model and on the float32 one, the latter also on all ranks at once;
 - the value plane on one rank, with ideal crossbars and with noisy ones behind 8-bit ADCs, each with integer and with
-  float32 products;
+  float32 products; with integer ones also noisy crossbars whose ADCs have a table of non-linearity per column;
 - the value plane on all ranks, with the products of --gemm.
 
 Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,6 +100,17 @@ def noisy_crossbars(program: Any, weights: Any) -> dict[int, Any]:
     return crossbars
 
 
+def nonlinear(crossbars: dict[int, Any]) -> dict[int, Any]:
+    """Return the same crossbars, the ADC of each column half a step non-linear."""
+    from emulator.analog.converters import nonlinearity
+
+    def tables(crossbar: Any) -> Any:
+        amplitudes = np.random.default_rng(1).normal(0, 0.35, (2, crossbar.levels.shape[1]))
+        return nonlinearity(amplitudes, adc_bits=8)
+
+    return {actor_id: replace(crossbar, inl=tables(crossbar)) for actor_id, crossbar in crossbars.items()}
+
+
 def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]]:
     """Return everything that runs on one rank, by name."""
     from emulator.network.geometry import Span
@@ -128,6 +140,7 @@ def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]
         "ideal_float": executor("float", {}),
         "noisy_integer": executor("integer", noisy),
         "noisy_float": executor("float", noisy),
+        "nonlinear_integer": executor("integer", nonlinear(noisy)),
     }
 
 

@@ -122,6 +122,8 @@ def test_sliced_weights_take_columns_and_results_of_their_own() -> None:
             {"devices": {**DEVICES, "g_max": "5 uS", "g_min": "6 uS"}},
             "devices: expected g_max above g_min, got 5.0",
         ),
+        # the statistics' own g_max counts, too
+        ({"devices": {**DEVICES, "g_min": "25 uS"}}, "devices: expected g_max above g_min, got 25.0 and 25.0 uS"),
         (
             {"devices": {"statistics": "flash"}},
             "cluster.ima.analog.devices.statistics: expected 'generic', 'hermes_one_device' or 'hermes_two_devices'",

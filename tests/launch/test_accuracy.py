@@ -11,6 +11,7 @@ from scipy import stats
 
 from emulator.chip.load import load_chip
 from emulator.errors import ConfigError, InputError
+from emulator.values.crossbars import is_ideal
 from launch.accuracy_cases import AGES_S, Sweeps, make_cases
 from launch.accuracy_table import _point
 from launch.accuracy_workload import Score
@@ -112,6 +113,25 @@ def test_impossible_converters_are_refused(tmp_path: Path, capsys: pytest.Captur
     assert "--adc-bits: expected 2 to 14 bits for this chip's ADCs, got 40" in capsys.readouterr().err
 
 
+def test_crossbars_too_small_for_a_weight_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chip = yaml.safe_load((CONFIGS / "chips" / "bruschi2023-pcm.yaml").read_text(encoding="utf-8"))
+    chip["cluster"]["ima"]["weight_bits"], chip["cluster"]["ima"]["analog"]["slices"] = 4, 2
+    (tmp_path / "chip.yaml").write_text(yaml.safe_dump(chip), encoding="utf-8")
+    config = a_run_file(tmp_path, chip=str(tmp_path / "chip.yaml"))
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out"), "--sizes", "64", "1"]) == ConfigError.exit_code
+    assert "--sizes: a weight takes 2 columns (slices), got 1" in capsys.readouterr().err
+
+
+def test_the_reference_case_is_ideal_whatever_the_cells_have_room_for() -> None:
+    chip = load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml")
+    models = chip.cluster.ima.analog.model_copy(update={"slices": 2, "cells": "rounding"})
+    ima = chip.cluster.ima.model_copy(update={"weight_bits": 3, "models": models})
+    narrow = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": ima})})
+    ideal = next(case for case in make_cases(narrow, Sweeps((8,), (64,))) if case.label == "ideal crossbars")
+    assert is_ideal(ideal.ima)
+    assert not ideal.is_random
+
+
 def test_a_run_on_analog_crossbars_differs_and_says_that_it_may(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +176,31 @@ def test_programmed_devices_can_be_kept_and_used(tmp_path: Path, capsys: pytest.
     other = {"chip": str(CONFIGS / "chips" / "bruschi2023-hermes.yaml"), "devices": str(kept)}
     assert main(["run", str(a_run_file(tmp_path, 4, **other)), "-o", str(tmp_path / "x")]) == ConfigError.exit_code
     assert "programmed for another run (statistics differ)" in capsys.readouterr().err
+    assert main(["accuracy", str(a_run_file(tmp_path, 4, devices=str(kept))), "-o", str(tmp_path / "z")]) == 2
+    assert "devices: accuracy programs the devices of every seed and size anew" in capsys.readouterr().err
+
+
+def test_what_are_no_programmed_devices_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "devices.npz"
+    assert main(["program", str(a_run_file(tmp_path, n_images=4)), "-o", str(kept)]) == 0
+    config = a_run_file(tmp_path, 4, devices=str(kept))
+
+    def refusal() -> str:
+        capsys.readouterr()
+        assert main(["run", str(config), "-o", str(tmp_path / "out"), "--plane", "values"]) == InputError.exit_code
+        error = capsys.readouterr().err
+        assert error.startswith(f"aimc: error: {kept}: cannot be read as programmed devices: ")
+        return error
+
+    with np.load(kept) as file:
+        arrays = dict(file)
+    name = next(each for each in arrays if each.endswith("/conductance_us"))
+    np.savez(kept, **{**arrays, name: arrays[name][..., :1]})  # would be spread over all columns
+    assert f"{name.removesuffix('/conductance_us')}: expected numbers (2, 1, " in refusal()
+    np.savez(kept, **{each: array for each, array in arrays.items() if each != name})
+    assert "is not a file in the archive" in refusal()
     kept.write_bytes(b"nonsense")
-    assert main(["run", str(a_run_file(tmp_path, 4, devices=str(kept))), "-o", str(tmp_path / "y")]) == 3
-    assert "cannot be read as programmed devices" in capsys.readouterr().err
+    assert "expected a file that 'aimc program' wrote" in refusal()
+    with kept.open("wb") as file:
+        np.save(file, np.zeros(3))
+    assert "expected a file that 'aimc program' wrote" in refusal()

@@ -16,6 +16,7 @@ from emulator.chip.spec import Chip
 from emulator.emulation import Plane, Workload
 from emulator.network.geometry import Span
 from emulator.values.calibration import calibrate, needs_calibration
+from emulator.values.crossbars import CrossbarMaker
 from emulator.values.holdings import AnalogSetup, Holdings
 from emulator.values.programming import key_of, program_devices
 from emulator.values.weights import cut_weights
@@ -112,6 +113,19 @@ def test_models_that_take_nothing_away_leave_the_ideal_outputs(
     models: dict[str, Any], changes: dict[str, int]
 ) -> None:  # fmt: skip
     assert outputs_of(an_analog_workload(an_analog_chip(models, **changes))) == IDEAL
+
+
+@pytest.mark.parametrize(("weight_bits", "slices"), [(8, 1), (4, 2), (3, 3), (1, 8)])
+def test_devices_without_errors_hold_every_weight_exactly(weight_bits: int, slices: int) -> None:
+    ima = an_analog_chip({"devices": QUIET, "slices": slices}, weight_bits=weight_bits).cluster.ima
+    weights = np.arange(-128, 128).astype(np.int8).reshape(32, 8)
+    for scale in (1, 3, 5):  # other largest weights, other conductances
+        maker, part = CrossbarMaker(ima), weights // scale
+        nothing = np.zeros((slices, part.shape[1]))
+        made = maker.assemble(part, maker.program(part, 7), largest_sums=nothing, input_dtype="uint8", key=7)
+        assert set(made.gain.tolist()) == {1.0}
+        held = (made.levels * made.readout_gain).reshape(len(part), slices, -1).sum(axis=1)
+        assert (held == part).all()
 
 
 def test_four_bit_cells_in_two_columns_take_twice_the_columns() -> None:
