@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from traces.errors import TraceError
 from traces.merge import digest_of
-from traces.schema import SCHEMA_NAME, SCHEMA_VERSION, TABLES, TEXT
+from traces.schema import ATTRIBUTES, SCHEMA_NAME, SCHEMA_VERSION, TABLES, TEXT
 
 TRACE_NAME = "trace.h5"
+
+#: What HDF5's library raises, by way of h5py, where bytes of a file are not what they were.
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 
 
 class Table:
@@ -44,10 +47,10 @@ class Table:
         if column not in self._group:
             there = ", ".join(self._group)
             raise TraceError(f"{self._group.file.filename}: table {self._name} has no column {column}; it has {there}")
-        dataset = self._group[column]
         try:
+            dataset = self._group[column]
             return np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
-        except OSError as error:
+        except _DAMAGE as error:
             where = f"{self._group.file.filename}: {self._name}/{column}"
             raise TraceError(f"{where} cannot be read: {error}: the trace is damaged; run it again") from None
 
@@ -75,6 +78,9 @@ class Trace:
         except TraceError:
             self._file.close()
             raise
+        except _DAMAGE as error:
+            self._file.close()
+            raise TraceError(f"{self.path}: cannot be read: {error}: the trace is damaged; run it again") from None
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +115,10 @@ class Trace:
             raise TraceError(f"{self.path}: no attribute {name}; there are {', '.join(self._file.attrs)}")
         value = self._file.attrs[name]
         return value.item() if isinstance(value, np.generic) else value
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes by name, without those that are younger than the file."""
+        return {name: self.attribute(name) for name in ATTRIBUTES if name in self._file.attrs}
 
     @property
     def has_timing(self) -> bool:

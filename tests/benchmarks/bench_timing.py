@@ -54,7 +54,7 @@ def first_run_s(saved: Path) -> float:
 def main() -> None:
     """Measure, or be the fresh process that is measured."""
     from emulator.chip.load import load_chip
-    
+
     chip = load_chip(ROOT / "configs/chips/bruschi2023.yaml")
     if len(sys.argv) > 1:
         program = program_from_bytes(unpack(Path(sys.argv[1]).read_bytes()))

@@ -62,11 +62,12 @@ def on_area_efficiency(data: FigureData) -> str:
 def on_roofline(data: FigureData) -> str:
     """Say which resource limits the chip and how close it comes to that limit."""
     timing = data.timing.throughput
-    reached = timing.images_per_second_steady or timing.images_per_second
+    steady = timing.images_per_second_steady
+    reached, when = (steady, "in steady state") if steady else (timing.images_per_second, "over the batch")
     tightest = data.timing.limits[0]
     return (
         f"The tightest limit is {tightest.kind} ({tightest.where}: {tightest.images_per_second:,.0f} images/s); "
-        f"{reached / tightest.images_per_second:.1%} of it is reached in steady state."
+        f"{reached / tightest.images_per_second:.1%} of it is reached {when}."
     )
 
 
