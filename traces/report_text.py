@@ -59,6 +59,8 @@ def _run_table(report: Report) -> TextTable:
         table.add_row("energy", _describe_energy(report))
     area = report.area_mm2
     table.add_row("area", f"{area:,.0f} mm2" if area else "the chip file has no coefficients of area")
+    if report.costs_note:
+        table.add_row("costs", escape(report.costs_note))
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
