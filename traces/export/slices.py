@@ -69,6 +69,21 @@ def parse_window(text: str) -> Window:
     return Window(begin_ps, end_ps)
 
 
+def check_window(records: Records, window: Window) -> None:
+    """Refuse a window that shows nothing.
+
+    Raises:
+        TraceError: no firing and no transfer reaches into it.
+    """
+    columns = records.firings.columns, records.transfers.columns
+    begin_ps = min(int(each["start_ps"].min(initial=WHOLE.end_ps)) for each in columns)
+    end_ps = max(int(each["end_ps"].max(initial=0)) for each in columns)
+    if window.begin_ps > end_ps or window.end_ps <= begin_ps:
+        raise TraceError(
+            f"--window: nothing happens in it; the run lasts from {begin_ps / 1e9:,.6g} ms to {end_ps / 1e9:,.6g} ms"
+        )
+
+
 class Slices:
     """The firings of a trace within a window, unit by unit.
 
