@@ -165,10 +165,12 @@ def _network_table(timing: Timing) -> TextTable:
     latencies = network.latencies
     n = max(latencies.n_transfers, 1)
     quantiles = ", ".join(f"{latencies.quantile_ps(q) / 1e3:,.0f} ns for {q:.0%}" for q in (0.5, 0.99))
+    contention = ""
+    if latencies.contention_ps is not None:
+        contention = f", of which {latencies.contention_ps / n / 1e3:,.0f} ns are contention"
     table = _table(
         f"Network: {latencies.n_transfers:,} transfers, held {latencies.held_ps / n / 1e3:,.0f} ns and under way "
-        f"{latencies.travelled_ps / n / 1e3:,.0f} ns on average (at most {quantiles}), of which "
-        f"{latencies.contention_ps / n / 1e3:,.0f} ns are contention",
+        f"{latencies.travelled_ps / n / 1e3:,.0f} ns on average (at most {quantiles}){contention}",
         ("level", "busiest port", "ports", "MB", "busy", "at most"),
         2,
     )

@@ -83,6 +83,11 @@ def test_a_window_shows_what_reaches_into_it(golden: FigureData, tmp_path: Path)
     )
     start, end = (golden.trace["firings"][name] for name in ("start_ps", "end_ps"))
     assert 0 < n_shown == int(((end >= window.begin_ps) & (start < window.end_ps)).sum()) < len(start)
+    begun, ended = (
+        sorted(flow for p in read.packet if p.HasField("track_event") for flow in getattr(p.track_event, name))
+        for name in ("flow_ids", "terminating_flow_ids")
+    )
+    assert begun == ended != []  # no half flows at the edges
 
 
 def test_chrome_json_holds_the_same_firings(golden: FigureData, tmp_path: Path) -> None:

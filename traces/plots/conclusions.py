@@ -100,10 +100,13 @@ def on_network(data: FigureData) -> str:
     network = data.timing.network
     latencies = network.latencies
     busiest = network.ports[0]
+    contention = "contention is not known"
+    if latencies.contention_ps is not None:
+        share = latencies.contention_ps / max(latencies.travelled_ps, 1)
+        contention = f"{share:.0%} of the time that transfers travel is contention"
     return (
-        f"The busiest port ({busiest.name}) is occupied for {busiest.busy_share:.0%} of the time; "
-        f"{latencies.contention_ps / max(latencies.travelled_ps, 1):.0%} of the time that transfers travel is "
-        f"contention; the HBM moves {network.hbm_bytes_per_second.sum(axis=0).mean() / 1e9:,.2f} GB/s."
+        f"The busiest port ({busiest.name}) is occupied for {busiest.busy_share:.0%} of the time; {contention}; "
+        f"the HBM moves {network.hbm_bytes_per_second.sum(axis=0).mean() / 1e9:,.2f} GB/s."
     )
 
 
