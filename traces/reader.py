@@ -18,6 +18,9 @@ TRACE_NAME = "trace.h5"
 #: What HDF5's library raises, by way of h5py, where bytes of a file are not what they were.
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 
+#: Units of columns that refer to another table begin so.
+_ROW_OF = "row of "
+
 
 class Table:
     """One table of a trace; ``table["column"]`` reads a whole column, ``chunks`` a few columns piece by piece."""
@@ -27,6 +30,7 @@ class Table:
         self._name = name
         self._text = {column.name for column in TABLES[name] if column.dtype == TEXT}
         self._first = TABLES[name][0].name
+        self._refers_to = {c.name: c.unit.removeprefix(_ROW_OF) for c in TABLES[name] if c.unit.startswith(_ROW_OF)}
 
     def __len__(self) -> int:
         return len(self._group[self._first])
@@ -42,17 +46,21 @@ class Table:
         """Return rows ``begin`` to ``end`` (all by default) of a column; only these are read.
 
         Raises:
-            TraceError: the table has no such column, or its data are damaged.
+            TraceError: the table has no such column, its data are damaged, or it names rows that are not there.
         """
         if column not in self._group:
             there = ", ".join(self._group)
             raise TraceError(f"{self._group.file.filename}: table {self._name} has no column {column}; it has {there}")
+        where = f"{self._group.file.filename}: {self._name}/{column}"
         try:
             dataset = self._group[column]
-            return np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
+            values = np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
+            n_rows = len(Table(self._group.parent[other], other)) if (other := self._refers_to.get(column)) else 0
         except _DAMAGE as error:
-            where = f"{self._group.file.filename}: {self._name}/{column}"
             raise TraceError(f"{where} cannot be read: {error}: the trace is damaged; run it again") from None
+        if other and values.size and not -1 <= int(values.min()) <= int(values.max()) < n_rows:
+            raise TraceError(f"{where} names a row that {other} does not have: the trace is damaged; run it again")
+        return values
 
     def chunks(self, *columns: str, n_records: int = 1 << 20) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield the named columns ``n_records`` at a time, for traces larger than memory."""

@@ -171,6 +171,12 @@ def test_an_image_that_never_came_out_is_an_error(trace_of: Callable[..., Trace]
         measure_throughput(trace)
 
 
+def test_an_image_that_was_not_in_the_batch_is_an_error(trace_of: Callable[..., Trace]) -> None:
+    firings = [(*ROWS["firings"][0][:1], 7, *ROWS["firings"][0][2:]), *ROWS["firings"][1:]]
+    with pytest.raises(TraceError, match="a firing of image 7, though the run had"):
+        measure_throughput(trace_of(lambda _header: None, firings=firings))
+
+
 def test_names_are_printed_as_they_are(trace_of: Callable[..., Trace], tmp_path: Path) -> None:
     def rename(changed: Header) -> None:
         changed.attributes["name"] = "net[/x] $on$ _{chip"

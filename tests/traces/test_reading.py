@@ -94,6 +94,19 @@ def test_a_trace_with_broken_bytes_is_whole_or_one_clear_error(tmp_path: Path, s
         assert str(path) in str(error)  # noqa: PT017 (damage in unused bytes does no harm)
 
 
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [("actors/layer", "layers"), ("channels/producer", "actors"), ("parts/0/firings/actor", "actors")],
+)
+def test_a_row_that_is_not_there_is_damage(tmp_path: Path, column: str, other: str) -> None:
+    path = write_trace(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file[column][0] = 1000
+    table, name = column.removeprefix("parts/0/").split("/")
+    with Trace(path) as trace, pytest.raises(TraceError, match=f"{table}/{name} names a row that {other} does not"):
+        trace[table][name]
+
+
 def test_a_file_without_a_version_is_refused(tmp_path: Path) -> None:
     path = write_trace(tmp_path)
     with h5py.File(path, "r+") as file:
