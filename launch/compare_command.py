@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.targets import keep_traces
 from launch.working import working
 from traces.compare import compare_runs
 from traces.compare_text import comparison_to_text
-from traces.reader import Trace
+from traces.reader import TRACE_NAME, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ def compare(options: CompareOptions) -> None:
     """
     with ExitStack() as opened, working("reading the traces and comparing their figures"):
         traces = [opened.enter_context(Trace(path)) for path in options.traces]
+        keep_traces(traces, options.html, options.figure)
         comparison = compare_runs(traces, _labels(options.traces))
     if options.html:
         from traces.html.compare_page import write_comparison
@@ -50,9 +52,9 @@ def compare(options: CompareOptions) -> None:
 
 def _labels(paths: tuple[Path, ...]) -> list[str]:
     """Return the shortest ends of the runs' paths that tell them apart."""
-    folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
-    for n_parts in range(1, max(len(folder.parts) for folder in folders) + 1):
-        labels = ["/".join(folder.parts[-n_parts:]) for folder in folders]
-        if len(set(labels)) == len(set(folders)):
+    runs = [path.resolve() if path.is_dir() or path.name != TRACE_NAME else path.resolve().parent for path in paths]
+    for n_parts in range(1, max(len(run.parts) for run in runs) + 1):
+        labels = ["/".join(run.parts[-n_parts:]) for run in runs]
+        if len(set(labels)) == len(set(runs)):
             return labels
-    return [str(folder) for folder in folders]
+    return [str(run) for run in runs]

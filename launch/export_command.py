@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.targets import keep_traces
 from launch.working import working
 from traces.analysis.records import order_records
 from traces.errors import TraceError
 from traces.export.chrome_trace import write_chrome
 from traces.export.files import write_files
 from traces.export.perfetto_trace import write_perfetto
-from traces.export.slices import WHOLE, Slices, parse_window, port_counters
+from traces.export.slices import WHOLE, Slices, check_window, parse_window, port_counters
 from traces.reader import Trace
 
 
@@ -33,10 +34,11 @@ def export_run(options: ExportOptions) -> None:
         TraceError: the trace cannot be read, the target cannot be written, or a library for it is missing.
     """
     began = time.perf_counter()
-    window = parse_window(options.window) if options.window else WHOLE
+    window = WHOLE if options.window is None else parse_window(options.window)
     with Trace(options.trace) as trace, working("writing the trace in another format"):
+        keep_traces([trace], options.perfetto, options.chrome)
         if options.parquet or options.csv:
-            if options.window:
+            if options.window is not None:
                 raise TraceError("--window: only --perfetto and --chrome show a part of the time")
             written = write_files(trace, options.parquet, "parquet") if options.parquet else []
             written += write_files(trace, options.csv, "csv") if options.csv else []
@@ -44,6 +46,7 @@ def export_run(options: ExportOptions) -> None:
             if not trace.has_timing:
                 raise TraceError(f"{trace.path}: the run had no timing plane, so there are no times to show")
             records = order_records(trace)
+            check_window(records, window)
             slices, counters = Slices(trace, records, window), port_counters(trace, records, window)
             written = []
             for path, write in ((options.perfetto, write_perfetto), (options.chrome, write_chrome)):

@@ -1,9 +1,11 @@
 """``aimc report``: what a finished run measured, as text, JSON, pictures or one interactive page."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.targets import keep_traces
 from launch.working import working
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
@@ -35,6 +37,7 @@ def report_run(options: ReportOptions) -> None:
     """
     costs = read_costs(options.chip) if options.chip else None
     with Trace(options.trace) as trace, working("reading the trace and working out its figures"):
+        keep_traces([trace], options.html, options.timeline)
         if not trace.has_timing and (options.figures or options.html or options.timeline):
             raise TraceError(f"{trace.path}: the run had no timing plane, so there are no figures to draw")
         records = order_records(trace) if trace.has_timing else None
@@ -61,14 +64,24 @@ def read_costs(path: Path) -> ChipFacts:
 
 
 def _draw(data: FigureData, options: ReportOptions) -> list[Path]:
-    """Draw the timeline beside the trace unless it is there, and what was asked for; return what was written."""
+    """Draw the timeline beside the trace unless it is there, and what was asked for; return what was written.
+
+    Raises:
+        TraceError: something that was asked for cannot be written.
+    """
     written = []
     timeline = options.timeline or data.trace.path.with_name("timeline.png")
     if options.timeline or not timeline.exists():
         from traces.plots.figures import draw_figure
 
-        draw_figure(data, "timeline", timeline)
-    written.append(timeline)
+        try:
+            draw_figure(data, "timeline", timeline)
+        except TraceError as error:
+            if options.timeline:
+                raise
+            print(f"aimc: no timeline beside the trace: {error}", file=sys.stderr)  # the figures are still of use
+    if timeline.exists():
+        written.append(timeline)
     if options.figures:
         from traces.plots.figures import draw_figures
 

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 
 from traces.errors import TraceError
 from traces.merge import digest_of
-from traces.schema import SCHEMA_NAME, SCHEMA_VERSION, TABLES, TEXT
+from traces.schema import ATTRIBUTES, SCHEMA_NAME, SCHEMA_VERSION, TABLES, TEXT
 
 TRACE_NAME = "trace.h5"
+
+#: What HDF5's library raises, by way of h5py, where bytes of a file are not what they were.
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
+
+#: Units of columns that refer to another table begin so.
+_ROW_OF = "row of "
 
 
 class Table:
@@ -24,6 +30,7 @@ class Table:
         self._name = name
         self._text = {column.name for column in TABLES[name] if column.dtype == TEXT}
         self._first = TABLES[name][0].name
+        self._refers_to = {c.name: c.unit.removeprefix(_ROW_OF) for c in TABLES[name] if c.unit.startswith(_ROW_OF)}
 
     def __len__(self) -> int:
         return len(self._group[self._first])
@@ -39,17 +46,21 @@ class Table:
         """Return rows ``begin`` to ``end`` (all by default) of a column; only these are read.
 
         Raises:
-            TraceError: the table has no such column, or its data are damaged.
+            TraceError: the table has no such column, its data are damaged, or it names rows that are not there.
         """
         if column not in self._group:
             there = ", ".join(self._group)
             raise TraceError(f"{self._group.file.filename}: table {self._name} has no column {column}; it has {there}")
-        dataset = self._group[column]
+        where = f"{self._group.file.filename}: {self._name}/{column}"
         try:
-            return np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
-        except OSError as error:
-            where = f"{self._group.file.filename}: {self._name}/{column}"
+            dataset = self._group[column]
+            values = np.asarray((dataset.asstr() if column in self._text else dataset)[begin:end])
+            n_rows = len(Table(self._group.parent[other], other)) if (other := self._refers_to.get(column)) else 0
+        except _DAMAGE as error:
             raise TraceError(f"{where} cannot be read: {error}: the trace is damaged; run it again") from None
+        if other and values.size and not -1 <= int(values.min()) <= int(values.max()) < n_rows:
+            raise TraceError(f"{where} names a row that {other} does not have: the trace is damaged; run it again")
+        return values
 
     def chunks(self, *columns: str, n_records: int = 1 << 20) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield the named columns ``n_records`` at a time, for traces larger than memory."""
@@ -75,6 +86,9 @@ class Trace:
         except TraceError:
             self._file.close()
             raise
+        except _DAMAGE as error:
+            self._file.close()
+            raise TraceError(f"{self.path}: cannot be read: {error}: the trace is damaged; run it again") from None
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +123,10 @@ class Trace:
             raise TraceError(f"{self.path}: no attribute {name}; there are {', '.join(self._file.attrs)}")
         value = self._file.attrs[name]
         return value.item() if isinstance(value, np.generic) else value
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes by name, without those that are younger than the file."""
+        return {name: self.attribute(name) for name in ATTRIBUTES if name in self._file.attrs}
 
     @property
     def has_timing(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from traces.analysis.accounting import CAUSES
-from traces.analysis.chip import ChipFacts, chip_of
+from traces.analysis.chip import ChipFacts, chip_of, cost_with
 from traces.analysis.conversions import LayerConversions, measure_conversions
 from traces.analysis.records import Records, order_records
 from traces.analysis.throughput import PS_PER_S
@@ -35,6 +35,7 @@ class Report:
 
     Attributes:
         chip: the run's chip, None if the trace holds no chip file.
+        costs: the chip whose coefficients of energy and area stand in for the run's, None for its own.
         timing: what the timing plane shows, None if it did not run.
         top_classes: per image; empty if the value plane did not run.
     """
@@ -50,6 +51,7 @@ class Report:
     clusters_total: int
     wall_s: dict[str, float]
     chip: ChipFacts | None
+    costs: ChipFacts | None
     timing: Timing | None
     top_classes: tuple[int, ...]
     conversions: tuple[LayerConversions, ...]
@@ -84,6 +86,17 @@ class Report:
         }
 
     @property
+    def costs_note(self) -> str | None:
+        """Say in words whose coefficients of energy and area stand in for the run's; None if they are its own."""
+        if not self.costs:
+            return None
+        n_clusters = self.costs.n_clusters
+        note = f"energy and area by the coefficients of {self.costs.name}"
+        if self.costs.area and self.costs.topology.levels and n_clusters != self.clusters_total:
+            note += f", a chip of {n_clusters:,} clusters: so large is the area outside of them"
+        return note
+
+    @property
     def loss_factors(self) -> dict[str, float] | None:
         """Loss factors and their product; see ``traces.analysis.waterfall``."""
         waterfall = self.timing.waterfall if self.timing else None
@@ -114,6 +127,7 @@ class Report:
             "n_ranks": self.n_ranks,
             "digest": self.digest,
             "wall_s": self.wall_s,
+            "costs_of": self.costs.name if self.costs else None,
             **self.efficiency,
             "loss_factors": self.loss_factors,
             **_timing_to_json(self.timing),
@@ -142,11 +156,11 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
         records: the trace's records in order, if the caller has them already.
 
     Raises:
-        TraceError: records or the chip file's text are damaged.
+        TraceError: records or the chip file's text are damaged, or ``costs`` are for clusters of another size.
     """
     chip = chip_of(trace)
     if chip and costs:
-        chip = chip.model_copy(update={"energy": costs.energy, "area": costs.area})
+        chip = cost_with(chip, costs)
     site, ranks = trace["actors"]["site"], trace["ranks"]
     n_clusters = int(trace.attribute("n_clusters"))
     timing = measure_timing(trace, records or order_records(trace), chip) if trace.has_timing else None
@@ -162,6 +176,7 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
         clusters_total=n_clusters,
         wall_s={plane: float(ranks[f"{plane}_s"].max()) for plane in ("values", "timing", "trace", "total")},
         chip=chip,
+        costs=costs if chip else None,
         timing=timing,
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
         conversions=measure_conversions(trace),

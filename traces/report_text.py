@@ -59,6 +59,8 @@ def _run_table(report: Report) -> TextTable:
         table.add_row("energy", _describe_energy(report))
     area = report.area_mm2
     table.add_row("area", f"{area:,.0f} mm2" if area else "the chip file has no coefficients of area")
+    if report.costs_note:
+        table.add_row("costs", escape(report.costs_note))
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
@@ -170,10 +172,12 @@ def _network_table(timing: Timing) -> TextTable:
     latencies = network.latencies
     n = max(latencies.n_transfers, 1)
     quantiles = ", ".join(f"{latencies.quantile_ps(q) / 1e3:,.0f} ns for {q:.0%}" for q in (0.5, 0.99))
+    contention = ""
+    if latencies.contention_ps is not None:
+        contention = f", of which {latencies.contention_ps / n / 1e3:,.0f} ns are contention"
     table = _table(
         f"Network: {latencies.n_transfers:,} transfers, held {latencies.held_ps / n / 1e3:,.0f} ns and under way "
-        f"{latencies.travelled_ps / n / 1e3:,.0f} ns on average (at most {quantiles}), of which "
-        f"{latencies.contention_ps / n / 1e3:,.0f} ns are contention",
+        f"{latencies.travelled_ps / n / 1e3:,.0f} ns on average (at most {quantiles}){contention}",
         ("level", "busiest port", "ports", "MB", "busy", "at most"),
         2,
     )

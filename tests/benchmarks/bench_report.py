@@ -17,7 +17,7 @@ import numpy as np
 
 from traces.merge import merge_ranks
 from traces.reader import Trace
-from traces.schema import ActorKind, Cause, Header, Resource
+from traces.schema import SUMMARY_TABLES, ActorKind, Cause, Header, Resource
 from traces.writer import RankWriter
 
 N_CLUSTERS = 512
@@ -79,15 +79,15 @@ def write(folder: Path, n_images: int) -> dict[str, float]:
             firings, transfers = records_of(image)
             writer.append("firings", firings)
             writer.append("transfers", transfers)
-    ranks = {"host": ["here"], "first_cluster": [0], "end_cluster": [N_CLUSTERS]}
-    ranks |= {name: [0] for name in ("values_s", "timing_s", "trace_s", "total_s", "waited_s", "n_messages", "n_bytes")}
+    ranks = {column.name: [0] for column in SUMMARY_TABLES["ranks"]} | {"host": ["here"], "end_cluster": [N_CLUSTERS]}
+    conversions: dict[str, list[int]] = {column.name: [] for column in SUMMARY_TABLES["conversions"]}
     ports = np.arange(2 * N_CLUSTERS)
     busy = np.full(len(ports), n_images * N_PHASES * 4_000)
     totals = {"port": ports, "busy_ps": busy, "n_bytes": busy // 1000 * 64, "n_bursts": busy // 4_000}
     merge_ranks(
         [path],
         folder / "trace.h5",
-        summaries={"ranks": ranks, "port_totals": totals},
+        summaries={"ranks": ranks, "port_totals": totals, "conversions": conversions},
         n_events=0,
         digest=writer.digest,
     )
@@ -156,7 +156,8 @@ def header(n_images: int) -> Header:
     n_channels = N_CLUSTERS + 1
     ports = [f"port {i}" for i in range(2 * N_CLUSTERS)]
     attributes: dict[str, str | int | float] = {
-        "program_hash": "00", "model_hash": "00", "name": "pipeline on bruschi2023", "plane": "timing",
+        "program_hash": "00", "model_hash": "00", "devices_hash": "", "name": "pipeline on bruschi2023",
+        "plane": "timing",
         "engine": "synthetic", "seed": 0, "n_images": n_images, "n_clusters": N_CLUSTERS, "n_ranks": 1,
         "cycle_ps": 1000, "output_scale": 1.0, "output_zero_point": 0, "run_file": "", "policy_file": "",
         "mapping_file": "", "chip_file": (ROOT / "configs/chips/bruschi2023.yaml").read_text(encoding="utf-8"),

@@ -117,3 +117,5 @@ def test_a_trace_of_version_1_shows_what_it_has(tmp_path: Path, monkeypatch: pyt
     assert figures["energy_mj_per_image"] is None
     assert sum(figures["time_shares"]["0"].values()) == figures["makespan_ps"]
     assert "images/s over the batch" in report_to_text(report)
+    assert figures["network"]["contention_ps"] is None
+    assert "contention" not in report_to_text(report)

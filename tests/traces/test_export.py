@@ -6,12 +6,14 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as PerfettoTrace
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TrackEvent
+from support.traces import write_trace
 
 from traces.analysis.records import Records
 from traces.errors import TraceError
@@ -81,6 +83,11 @@ def test_a_window_shows_what_reaches_into_it(golden: FigureData, tmp_path: Path)
     )
     start, end = (golden.trace["firings"][name] for name in ("start_ps", "end_ps"))
     assert 0 < n_shown == int(((end >= window.begin_ps) & (start < window.end_ps)).sum()) < len(start)
+    begun, ended = (
+        sorted(flow for p in read.packet if p.HasField("track_event") for flow in getattr(p.track_event, name))
+        for name in ("flow_ids", "terminating_flow_ids")
+    )
+    assert begun == ended != []  # no half flows at the edges
 
 
 def test_chrome_json_holds_the_same_firings(golden: FigureData, tmp_path: Path) -> None:
@@ -171,6 +178,21 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(
     ):
         with pytest.raises(TraceError, match=r"is not installed: pip install 'aimc-emulator\[export\]'"):
             needing()
+
+
+def test_damage_and_absent_attributes_are_no_failure_to_write(tmp_path: Path) -> None:
+    path = write_trace(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["devices_hash"]  # as in traces of version 1
+        chunk = file["parts/0/firings/end_ps"].id.get_chunk_info(0)
+    with Trace(path) as trace:
+        write_files(trace, tmp_path / "csv", "csv")
+    assert "devices_hash" not in json.loads((tmp_path / "csv/attributes.json").read_text())
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(b"\xff" * chunk.size)
+    with Trace(path) as trace, pytest.raises(TraceError, match=r"^\S+trace.h5: firings/end_ps cannot be read: "):
+        write_files(trace, tmp_path / "again", "csv")
 
 
 def test_what_cannot_be_written_is_one_clear_error(golden: FigureData, tmp_path: Path) -> None:

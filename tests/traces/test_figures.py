@@ -17,6 +17,8 @@ from traces.analysis.throughput import measure_throughput
 from traces.analysis.utilization import actor_busy_ps, measure_clusters, measure_layers
 from traces.analysis.waiting import measure_waiting
 from traces.errors import TraceError
+from traces.html.page import write_page
+from traces.plots.conclusions import on_roofline
 from traces.plots.data import figure_data
 from traces.plots.figures import draw_figure, draw_figures
 from traces.plots.timeline import busy_shares
@@ -169,6 +171,12 @@ def test_an_image_that_never_came_out_is_an_error(trace_of: Callable[..., Trace]
         measure_throughput(trace)
 
 
+def test_an_image_that_was_not_in_the_batch_is_an_error(trace_of: Callable[..., Trace]) -> None:
+    firings = [(*ROWS["firings"][0][:1], 7, *ROWS["firings"][0][2:]), *ROWS["firings"][1:]]
+    with pytest.raises(TraceError, match="a firing of image 7, though the run had"):
+        measure_throughput(trace_of(lambda _header: None, firings=firings))
+
+
 def test_names_are_printed_as_they_are(trace_of: Callable[..., Trace], tmp_path: Path) -> None:
     def rename(changed: Header) -> None:
         changed.attributes["name"] = "net[/x] $on$ _{chip"
@@ -193,7 +201,11 @@ def test_one_image_has_no_steady_state(trace_of: Callable[..., Trace], tmp_path:
     assert figures["images_per_second_steady"] is None
     assert figures["makespan_s"] == figures["first_image_latency_s"] == 18e-6
     assert "steady" not in report_to_text(make_report(trace))
-    draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.png")
+    data = figure_data(trace)
+    draw_figure(data, "timeline", tmp_path / "timeline.png")
+    assert on_roofline(data).endswith(" is reached over the batch.")
+    write_page(data, tmp_path / "report.html")
+    assert "steady state<" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_shares_of_time_bins_add_up_to_the_busy_time(trace: Trace) -> None:
@@ -253,6 +265,8 @@ def test_the_timeline_is_a_picture_with_both_colours(trace: Trace, tmp_path: Pat
 def test_a_picture_that_cannot_be_written_is_one_clear_error(trace: Trace, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="the picture cannot be written"):
         draw_figure(figure_data(trace), "timeline", tmp_path / "nowhere" / "timeline.png")
+    with pytest.raises(TraceError, match=r"timeline\.txt: no picture is written as 'txt'; expected .*png"):
+        draw_figure(figure_data(trace), "timeline", tmp_path / "timeline.txt")
 
 
 def test_more_clusters_than_rows_are_averaged(trace: Trace) -> None:

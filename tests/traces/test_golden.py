@@ -126,6 +126,7 @@ def test_the_network_has_carried_what_channels_say(golden: FigureData) -> None:
     travel = trace["transfers"]["end_ps"] - trace["transfers"]["start_ps"]
     assert latencies.travelled_ps == int(travel.sum())
     assert latencies.held_ps == int((trace["transfers"]["start_ps"] - trace["transfers"]["ready_ps"]).sum())
+    assert latencies.contention_ps is not None
     assert 0 <= latencies.contention_ps < latencies.travelled_ps
     for share in (0.5, 0.9, 0.99):
         exact = np.quantile(travel, share, method="inverted_cdf")

@@ -13,6 +13,8 @@ from traces import reader, schema
 from traces.errors import TraceError
 from traces.reader import Trace
 
+GOLDEN = Path(__file__).parent / "golden/tiny.h5"
+
 
 def test_columns_are_read_in_pieces(tmp_path: Path) -> None:
     with Trace(write_trace(tmp_path)) as trace:
@@ -74,6 +76,35 @@ def test_damaged_chunks_are_one_clear_error(tmp_path: Path) -> None:
             trace["firings"]["end_ps"]
         with pytest.raises(TraceError, match="records cannot be read"):
             trace.compute_digest()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_trace_with_broken_bytes_is_whole_or_one_clear_error(tmp_path: Path, seed: int) -> None:
+    whole, path = GOLDEN.read_bytes(), tmp_path / "trace.h5"
+    draw, broken = np.random.default_rng(seed), np.frombuffer(whole, np.uint8).copy()
+    places = draw.integers(len(whole), size=200)
+    broken[places] ^= draw.integers(1, 256, size=200).astype(np.uint8)
+    path.write_bytes(broken.tobytes() if seed % 4 else whole[: places[0]])
+    try:
+        with Trace(path) as trace:
+            for table in filter(trace.__contains__, schema.TABLES):
+                for column in schema.TABLES[table]:
+                    trace[table][column.name]
+    except TraceError as error:
+        assert str(path) in str(error)  # noqa: PT017 (damage in unused bytes does no harm)
+
+
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [("actors/layer", "layers"), ("channels/producer", "actors"), ("parts/0/firings/actor", "actors")],
+)
+def test_a_row_that_is_not_there_is_damage(tmp_path: Path, column: str, other: str) -> None:
+    path = write_trace(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file[column][0] = 1000
+    table, name = column.removeprefix("parts/0/").split("/")
+    with Trace(path) as trace, pytest.raises(TraceError, match=f"{table}/{name} names a row that {other} does not"):
+        trace[table][name]
 
 
 def test_a_file_without_a_version_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from traces.reader import Trace
 def test_firings_come_by_actor_in_the_order_of_time(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int]], n_at_once: int, limit: int
 ) -> None:
-    firings = [(actor, 0, i, start, start + i, i % 5, i - 1) for i, (actor, start) in enumerate(rows)]
+    firings = [(actor, 0, i, start, start + i, i % 5, i % 2 - 1) for i, (actor, start) in enumerate(rows)]
     with (
         Trace(write_trace(tmp_path_factory.mktemp("any"), [{**ROWS, "firings": firings}])) as trace,
         pytest.MonkeyPatch.context() as patch,

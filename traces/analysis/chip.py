@@ -1,5 +1,7 @@
 """What reports need to know of the chip: read from the chip file's text that a trace keeps."""
 
+from math import prod
+from operator import attrgetter
 from typing import Annotated, Any
 
 import yaml
@@ -76,6 +78,11 @@ class ChipFacts(_Facts):
     published: Published | None = None
 
     @property
+    def n_clusters(self) -> int:
+        """Clusters of the chip's tree; 1 for other topologies."""
+        return prod(level.fan_out for level in self.topology.levels)
+
+    @property
     def mvm_ps(self) -> float:
         """Time of one MVM without streaming."""
         ima = self.cluster.ima
@@ -109,6 +116,24 @@ def chip_of(trace: Trace) -> ChipFacts | None:
     """
     text = str(trace.attribute("chip_file"))
     return read_chip_text(text, f"{trace.path}: chip_file") if text else None
+
+
+def cost_with(chip: ChipFacts, costs: ChipFacts) -> ChipFacts:
+    """Return a chip with the coefficients of energy and area of another.
+
+    Raises:
+        TraceError: the other has none, or they are for clusters of another size.
+    """
+    if not costs.energy and not costs.area:
+        raise TraceError(f"chip {costs.name}: it has neither a section energy nor area, so it cannot cost a run")
+    for key in ("cores", "ima.rows", "ima.columns"):
+        own, other = (attrgetter(key)(each.cluster) for each in (chip, costs))
+        if own != other:
+            raise TraceError(
+                f"chip {costs.name}: its coefficients are for a cluster.{key} of {other}, but the run's chip "
+                f"{chip.name} has {own}; expected a chip with clusters of the same size, or run again on this chip"
+            )
+    return chip.model_copy(update={"energy": costs.energy, "area": costs.area})
 
 
 def read_chip_text(text: str, where: str) -> ChipFacts:

@@ -49,14 +49,14 @@ class Latencies:
 
     Attributes:
         n_transfers: how many.
-        held_ps, travelled_ps, contention_ps: sums over all.
+        held_ps, travelled_ps, contention_ps: sums over all; the last is None for traces too old to hold routes.
         edges_ps, n_in_bin: histogram of travel times, (n + 1,) and (n,).
     """
 
     n_transfers: int
     held_ps: int
     travelled_ps: int
-    contention_ps: int
+    contention_ps: int | None
     edges_ps: NDArray[np.float64]
     n_in_bin: NDArray[np.int64]
 
@@ -108,7 +108,8 @@ def _measure_level(ports: list[PortUse]) -> LevelUse:
 
 
 def _measure_latencies(trace: Trace, records: Records) -> Latencies:
-    alone_ps, transfers = _alone_ps(trace), records.transfers
+    knows_routes, transfers = "routes" in trace, records.transfers
+    alone_ps = _alone_ps(trace) if knows_routes else np.zeros(len(trace["channels"]), np.int64)
     n_bins = 64 * _BINS_PER_DOUBLING
     n_in_bin = np.zeros(n_bins, np.int64)
     held_ps = travelled_ps = contention_ps = 0
@@ -126,14 +127,13 @@ def _measure_latencies(trace: Trace, records: Records) -> Latencies:
     used = np.flatnonzero(n_in_bin)
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     edges_ps = 2.0 ** (np.arange(first, last + 1) / _BINS_PER_DOUBLING)
-    return Latencies(len(transfers), held_ps, travelled_ps, contention_ps, edges_ps, n_in_bin[first:last])
+    contention = contention_ps if knows_routes else None
+    return Latencies(len(transfers), held_ps, travelled_ps, contention, edges_ps, n_in_bin[first:last])
 
 
 def _alone_ps(trace: Trace) -> NDArray[np.int64]:
-    """Return, per channel, how long its mean token travels on an empty network; far too long where it is not known."""
+    """Return, per channel, how long its mean token travels on an empty network."""
     channels = trace["channels"]
-    if "routes" not in trace:
-        return np.full(len(channels), np.iinfo(np.int64).max // 2)
     channel, port = (trace["routes"][name].astype(np.int64) for name in ("channel", "port"))
     ports = trace["ports"]
     latency_ps = np.zeros(len(channels), np.int64)

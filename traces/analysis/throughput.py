@@ -38,7 +38,7 @@ def completions_ps(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, per image, the time of its first firing and of its completion.
 
     Raises:
-        TraceError: the timing plane did not run, or an image never came out.
+        TraceError: the timing plane did not run, or an image never came out or was not in the batch.
     """
     if not trace.has_timing:
         raise TraceError(f"{trace.path}: the run had no timing plane, so there are no times")
@@ -47,6 +47,8 @@ def completions_ps(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     done = np.full(n_images, -1)
     is_output = trace["actors"]["kind"] == ActorKind.OUTPUT
     for actor, image, start_ps, end_ps in trace["firings"].chunks("actor", "image", "start_ps", "end_ps"):
+        if int(image.max()) >= n_images:
+            raise TraceError(f"{trace.path}: a firing of image {image.max()}, though the run had {n_images} images")
         np.minimum.at(begun, image, start_ps)
         finishing = is_output[actor]
         np.maximum.at(done, image[finishing], end_ps[finishing])

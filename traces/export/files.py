@@ -9,7 +9,7 @@ from typing import Any, Literal
 from traces.errors import TraceError
 from traces.export import needing
 from traces.reader import Trace
-from traces.schema import ATTRIBUTES, TABLES, TEXT
+from traces.schema import TABLES, TEXT
 
 Format = Literal["csv", "parquet"]
 _ROWS_AT_ONCE = 1 << 20
@@ -35,8 +35,7 @@ def write_files(trace: Trace, folder: Path, form: Format) -> list[Path]:
     written = [folder / "attributes.json"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        attributes = {name: trace.attribute(name) for name in ATTRIBUTES}
-        written[0].write_text(json.dumps(attributes, indent=2), encoding="utf-8")
+        written[0].write_text(json.dumps(trace.attributes(), indent=2), encoding="utf-8")
         for table in TABLES:
             if table not in trace or not len(trace[table]):
                 continue
@@ -48,6 +47,8 @@ def write_files(trace: Trace, folder: Path, form: Format) -> list[Path]:
                 for batch in batches:
                     writer.write_batch(batch)
             written.append(path)
+    except TraceError:  # an OSError, too, but one of reading that says all there is to say
+        raise
     except OSError as error:
         raise TraceError(f"{folder}: cannot be written: {error}; choose another place") from None
     return written

@@ -69,6 +69,21 @@ def parse_window(text: str) -> Window:
     return Window(begin_ps, end_ps)
 
 
+def check_window(records: Records, window: Window) -> None:
+    """Refuse a window that shows nothing.
+
+    Raises:
+        TraceError: no firing and no transfer reaches into it.
+    """
+    columns = records.firings.columns, records.transfers.columns
+    begin_ps = min(int(each["start_ps"].min(initial=WHOLE.end_ps)) for each in columns)
+    end_ps = max(int(each["end_ps"].max(initial=0)) for each in columns)
+    if window.begin_ps > end_ps or window.end_ps <= begin_ps:
+        raise TraceError(
+            f"--window: nothing happens in it; the run lasts from {begin_ps / 1e9:,.6g} ms to {end_ps / 1e9:,.6g} ms"
+        )
+
+
 class Slices:
     """The firings of a trace within a window, unit by unit.
 
@@ -125,7 +140,10 @@ class Slices:
         return first, max(first, last)
 
     def _connect(self, trace: Trace) -> None:
-        """Connect each transfer in the window with the firing that made its token and the first that can use it."""
+        """Connect each transfer in the window with the firing that made its token and the first that can use it.
+
+        A transfer of which either firing lies outside of the window is left out: viewers cannot draw half a flow.
+        """
         channels, transfers, firings = trace["channels"], self._records.transfers, self._records.firings
         pairs = zip(channels["producer"].tolist(), channels["consumer"].tolist(), strict=True)
         for channel, (producer, consumer) in enumerate(pairs):
@@ -135,9 +153,9 @@ class Slices:
             made = np.searchsorted(firings.rows(producer, "end_ps"), ready[shown], side="right") - 1
             used = np.searchsorted(firings.rows(consumer, "start_ps"), end[shown], side="left")
             ids = (int(transfers.starts[channel]) + shown + 1).tolist()
-            n_uses = len(firings.rows(consumer, "start_ps"))
+            makes, uses = range(*self._rows(producer)), range(*self._rows(consumer))
             for flow, source, target in zip(ids, made.tolist(), used.tolist(), strict=True):
-                if source >= 0 and target < n_uses:
+                if source in makes and target in uses:
                     self._flows_out.setdefault((producer, source), []).append(flow)
                     self._flows_in.setdefault((consumer, target), []).append(flow)
 

@@ -49,7 +49,7 @@ def _rates(comparison: RunComparison) -> str:
     import plotly.graph_objects as go
 
     rates = comparison.figures["images_per_second"]
-    text = [f"{rate or 0:,.0f}" for rate in rates]
+    text = ["not timed" if rate is None else f"{rate:,.0f}" for rate in rates]
     bar = go.Bar(x=list(comparison.labels), y=rates, text=text, marker={"color": SERIES_COLORS[0]})
     return _chart([bar], "images/s over the batch", "rates")
 

@@ -123,14 +123,17 @@ def _charts(data: FigureData) -> tuple[str, list[str]]:
 def _footer(data: FigureData) -> str:
     report = data.report
     about = f"{report.n_images} images, {report.n_ranks} rank(s), {report.n_events:,} timing events."
+    if report.costs_note:
+        about += f" Costs: {escape(report.costs_note)}."
     return f"<footer>{about} Digest {escape(report.digest)}.</footer>"
 
 
 def _key_figures(data: FigureData) -> str:
     report, timing, found = data.report, data.timing.throughput, data.report.efficiency
+    steady = timing.images_per_second_steady
     figures = [
         ("images/s over the batch", f"{timing.images_per_second:,.0f}"),
-        ("images/s in steady state", f"{timing.images_per_second_steady or 0:,.0f}"),
+        *([("images/s in steady state", f"{steady:,.0f}")] if steady else []),
         ("ms for the batch", f"{timing.makespan_ps / 1e9:,.3f}"),
         ("ms mean latency", f"{timing.mean_latency_ps / 1e9:,.3f}"),
         ("TOPS", f"{report.tops:,.2f}"),

@@ -62,11 +62,12 @@ def on_area_efficiency(data: FigureData) -> str:
 def on_roofline(data: FigureData) -> str:
     """Say which resource limits the chip and how close it comes to that limit."""
     timing = data.timing.throughput
-    reached = timing.images_per_second_steady or timing.images_per_second
+    steady = timing.images_per_second_steady
+    reached, when = (steady, "in steady state") if steady else (timing.images_per_second, "over the batch")
     tightest = data.timing.limits[0]
     return (
         f"The tightest limit is {tightest.kind} ({tightest.where}: {tightest.images_per_second:,.0f} images/s); "
-        f"{reached / tightest.images_per_second:.1%} of it is reached in steady state."
+        f"{reached / tightest.images_per_second:.1%} of it is reached {when}."
     )
 
 
@@ -99,10 +100,13 @@ def on_network(data: FigureData) -> str:
     network = data.timing.network
     latencies = network.latencies
     busiest = network.ports[0]
+    contention = "contention is not known"
+    if latencies.contention_ps is not None:
+        share = latencies.contention_ps / max(latencies.travelled_ps, 1)
+        contention = f"{share:.0%} of the time that transfers travel is contention"
     return (
-        f"The busiest port ({busiest.name}) is occupied for {busiest.busy_share:.0%} of the time; "
-        f"{latencies.contention_ps / max(latencies.travelled_ps, 1):.0%} of the time that transfers travel is "
-        f"contention; the HBM moves {network.hbm_bytes_per_second.sum(axis=0).mean() / 1e9:,.2f} GB/s."
+        f"The busiest port ({busiest.name}) is occupied for {busiest.busy_share:.0%} of the time; {contention}; "
+        f"the HBM moves {network.hbm_bytes_per_second.sum(axis=0).mean() / 1e9:,.2f} GB/s."
     )
 
 

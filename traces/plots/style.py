@@ -77,8 +77,11 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure; the end of the name decides on the format.
 
     Raises:
-        TraceError: it cannot be written.
+        TraceError: there is no such format, or it cannot be written.
     """
+    form = path.suffix.removeprefix(".").lower()
+    if form and form not in (known := figure.canvas.get_supported_filetypes()):
+        raise TraceError(f"{path}: no picture is written as '{form}'; expected a name that ends in {', '.join(known)}")
     try:
         figure.savefig(path)
     except OSError as error:

@@ -1,0 +1,88 @@
+"""``aimc report``, ``export`` and ``compare`` where something is amiss, on the golden trace."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from launch.cli import main
+
+ROOT = Path(__file__).parents[2]
+CHIPS = ROOT / "configs/chips"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder with a finished trace."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(ROOT / "tests/traces/golden/tiny.h5", folder / "trace.h5")
+    return folder
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that must fail with one message; returns the message."""
+    assert main([str(each) for each in arguments]) == 8
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("aimc: error: ")
+    return captured.err
+
+
+def test_the_trace_that_is_read_is_never_written_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = run / "trace.h5"
+    before = trace.read_bytes()
+    link = run / "link.h5"
+    link.symlink_to(trace)
+    for arguments in (
+        ("export", run, "--chrome", trace), ("export", run, "--perfetto", link), ("report", run, "--html", trace),
+        ("report", run, "--timeline", trace), ("compare", run, run, "--html", trace),
+        ("compare", run, run, "--figure", link),
+    ):  # fmt: skip
+        assert "this is the trace that is read" in refusal(capsys, *arguments)
+        assert trace.read_bytes() == before
+
+
+def test_a_report_needs_no_room_beside_the_trace(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "timeline.png").symlink_to(run / "nowhere" / "timeline.png")  # cannot be written, whoever asks
+    assert main(["report", str(run), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["n_images"] == 4
+    assert captured.err.startswith("aimc: no timeline beside the trace: ")
+    assert "cannot be written" in refusal(capsys, "report", run, "--timeline", run / "timeline.png")
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        ("2s..", "nothing happens in it; the run lasts from 0 ms to 0.57"),
+        ("", "expected a window"),
+        ("3ms", "got '3ms'"),
+    ],
+)
+def test_a_window_that_shows_nothing_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], window: str, message: str
+) -> None:
+    assert message in refusal(capsys, "export", run, "--chrome", run / "a.gz", "--window", window)
+    assert not (run / "a.gz").exists()
+
+
+def test_other_chips_cost_only_what_they_can(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(run), "--chip", str(CHIPS / "bruschi2023.yaml")]) == 0
+    assert "by the coefficients of bruschi2023, a chip of 512 clusters" in capsys.readouterr().out
+    assert main(["report", str(run), "--json", "--chip", str(CHIPS / "bruschi2023.yaml")]) == 0
+    assert json.loads(capsys.readouterr().out)["costs_of"] == "bruschi2023"
+    message = refusal(capsys, "report", run, "--chip", CHIPS / "quadrants131072.yaml")
+    assert "quadrants131072: it has neither a section energy nor area" in message
+    larger = tmp_path / "larger.yaml"
+    larger.write_text((CHIPS / "small16.yaml").read_text().replace("rows: 256", "rows: 512"))
+    assert "cluster.ima.rows of 512, but the run's chip small16 has 256" in refusal(
+        capsys, "report", run, "--chip", larger
+    )
+
+
+def test_traces_in_one_folder_are_told_apart_by_their_names(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(shutil.copy(run / "trace.h5", run / name)) for name in ("a.h5", "b.h5")]
+    assert main(["compare", "--json", *files]) == 0
+    assert [each["label"] for each in json.loads(capsys.readouterr().out)["runs"]] == ["a.h5", "b.h5"]
