@@ -7,22 +7,29 @@ opens each process (pidfd, Linux 5.3 or newer) and hears of its end at once, who
 import os
 import select
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 #: Environment variable with the folder in which ranks leave their process ids.
 FOLDER_VARIABLE = "AIMC_RANK_PIDS"
-_TICK_S = 0.05
+_TICK_S = 0.01
+#: A rank waits at most so long to be noticed; then it is on its own, and the job's end will not name it.
+_PATIENCE_S = 2.0
 
 
 def announce(rank: int) -> None:
-    """Leave this process's id for whoever watches this job, if anybody does."""
+    """Leave this process's id for whoever watches this job, if anybody does, and wait until it is noticed."""
     folder = os.environ.get(FOLDER_VARIABLE)
-    if folder is not None:
-        made = Path(folder) / f"{rank}.part"
-        made.write_text(str(os.getpid()), encoding="ascii")
-        made.rename(made.with_suffix(".pid"))
+    if folder is None or not hasattr(os, "pidfd_open"):
+        return
+    made = Path(folder) / f"{rank}.part"
+    made.write_text(str(os.getpid()), encoding="ascii")
+    made.rename(made.with_suffix(".pid"))
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while not made.with_suffix(".seen").exists() and time.monotonic() < deadline_s:
+        time.sleep(_TICK_S / 5)
 
 
 class RankWatch:
@@ -64,6 +71,7 @@ class RankWatch:
                         return
                     handles[handle] = int(path.stem)
                     poll.register(handle, select.POLLIN)
+                    path.with_suffix(".seen").touch()
                 for handle, _ in poll.poll(1000 * _TICK_S):
                     self.first = handles[handle]
                     return
