@@ -78,7 +78,8 @@ def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator"
     with TemporaryDirectory() as folder, RankWatch(Path(folder)) as watch:
         code = _run(command, rank_environment(n_ranks, {**os.environ, FOLDER_VARIABLE: folder}))
     if code not in _EXPLAINED:
-        who = "the job" if watch.first is None else f"rank {watch.first} of {n_ranks}"
+        names = " or ".join(map(str, watch.first))
+        who = f"rank {names} of {n_ranks}" if names else "the job"
         message = f"{who} was killed or crashed (exit code {code}); the run did not finish"
         print(f"aimc: error: {message}", file=sys.stderr)
     return code

@@ -35,11 +35,12 @@ def announce(rank: int) -> None:
 class RankWatch:
     """Watches the ranks that announce themselves in ``folder``; use as a context manager around the job.
 
-    ``first`` is the rank that ended first, None as long as none has, or where this system has no pidfd.
+    ``first`` is the rank that ended first; several, if they ended too close together to tell; none as long as none has,
+    or where this system has no pidfd.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.first: int | None = None
+        self.first: tuple[int, ...] = ()
         self._folder = folder
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -61,20 +62,18 @@ class RankWatch:
         seen: set[Path] = set()
         poll = select.poll()
         try:
-            while self.first is None and not self._over.is_set():
+            while not self.first and not self._over.is_set():
                 for path in set(self._folder.glob("*.pid")) - seen:
                     seen.add(path)
                     try:
                         handle = os.pidfd_open(int(path.read_text(encoding="ascii")))
                     except ProcessLookupError:  # it is gone already
-                        self.first = int(path.stem)
+                        self.first = (int(path.stem),)
                         return
                     handles[handle] = int(path.stem)
                     poll.register(handle, select.POLLIN)
                     path.with_suffix(".seen").touch()
-                for handle, _ in poll.poll(1000 * _TICK_S):
-                    self.first = handles[handle]
-                    return
+                self.first = tuple(sorted(handles[handle] for handle, _ in poll.poll(1000 * _TICK_S)))
         finally:
             for handle in handles:
                 os.close(handle)

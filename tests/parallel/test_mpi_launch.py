@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,7 +107,9 @@ def test_a_rank_killed_at_any_moment_is_named_once(
     assert time.monotonic() - began < 25
     complaints = [line for line in capfd.readouterr().err.splitlines() if line.startswith("aimc: error")]
     assert len(complaints) == 1
-    assert complaints[0].startswith(f"aimc: error: rank {victim} of 3 was killed or crashed")
+    named = re.match(r"aimc: error: rank ([\d or]+) of 3 was killed or crashed", complaints[0])
+    assert named, complaints
+    assert str(victim) in named[1].split(" or ")  # alone, unless a busy machine hears of several ends at once
     if (tmp_path / "out/trace.h5").exists():  # killed after the end: then the trace is whole
         with Trace(tmp_path / "out") as trace:
             assert len(trace["firings"])
