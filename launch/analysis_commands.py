@@ -2,10 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 (it has no public name)
+from launch.arguments import Commands, add_command
 
 _REPORT_EXAMPLES = """examples:
   aimc report runs/first                                what came out, as text; the timeline as a picture in runs/first
@@ -27,7 +25,7 @@ _COMPARE_EXAMPLES = """examples:
 """
 
 
-def add_analysis_commands(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
+def add_analysis_commands(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the commands that read traces."""
     report = add_command(commands, common, "report", "show what a finished run measured", _REPORT_EXAMPLES)
     add_trace_argument(report)
@@ -60,20 +58,6 @@ def add_analysis_commands(commands: "Subparsers", common: argparse.ArgumentParse
 def add_trace_argument(parser: argparse.ArgumentParser) -> None:
     """Add the trace that a command reads."""
     parser.add_argument("trace", type=Path, metavar="DIR", help="output folder of a run, or a trace file")
-
-
-def add_command(
-    commands: "Subparsers", common: argparse.ArgumentParser, name: str, about: str, examples: str
-) -> argparse.ArgumentParser:
-    """Add a command whose help says what it is about and shows examples."""
-    return commands.add_parser(
-        name,
-        parents=[common],
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}.",
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def _report(options: argparse.Namespace) -> int:

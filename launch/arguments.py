@@ -1,6 +1,23 @@
 """Arguments that several commands take."""
 
 import argparse
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (its only name)
+
+
+def add_command(
+    commands: Commands, common: argparse.ArgumentParser, name: str, about: str, examples: str, text: str | None = None
+) -> argparse.ArgumentParser:
+    """Add a command whose help shows ``text``, by default what it is about in a sentence, and examples."""
+    return commands.add_parser(
+        name,
+        parents=[common],
+        help=about,
+        description=text or f"{about[0].upper()}{about[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_ranks_argument(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from emulator.errors import ConfigError, EmulatorError
-from launch.analysis_commands import add_analysis_commands, add_command, add_trace_argument
-from launch.arguments import add_ranks_argument, seed
+from launch.analysis_commands import add_analysis_commands, add_trace_argument
+from launch.arguments import add_command, add_ranks_argument, seed
 from launch.cli_analog import add_accuracy, add_program
 from launch.local import single_threaded, start_ranks
 from traces.errors import TraceError
@@ -121,14 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     add_ranks_argument(run)
     run.set_defaults(command=_run)
 
-    study = commands.add_parser(
-        "study",
-        parents=[common],
-        help="run the cases of a study file that are not done yet, and compare them",
-        description=_STUDY_TEXT,
-        epilog=_STUDY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "run the cases of a study file that are not done yet, and compare them"
+    study = add_command(commands, common, "study", about, _STUDY_EXAMPLES, _STUDY_TEXT)
     study.add_argument("study", type=Path, metavar="STUDY", help="study file, such as configs/studies/tiny.yaml")
     study.add_argument("-o", "--output", type=Path, metavar="DIR", help="new or old folder (default: runs/NAME)")
     study.add_argument("--json", action="store_true", help="print JSON instead of a table")

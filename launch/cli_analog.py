@@ -3,12 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
-from launch.arguments import add_ranks_argument, positive, seed
+from launch.arguments import Commands, add_command, add_ranks_argument, positive, seed
 from launch.local import start_ranks
-
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (its only name)
 
 _ACCURACY_TEXT = """Classify a run file's images on its chip's analog crossbars: after programming, at ages up to a year
 with and without drift compensation, over ADC bits and over crossbar sizes, against the float and the int8 network.
@@ -33,16 +30,10 @@ _PROGRAM_EXAMPLES = """examples:
 """
 
 
-def add_accuracy(commands: "_Commands", common: argparse.ArgumentParser) -> None:
+def add_accuracy(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add ``aimc accuracy``."""
-    accuracy = commands.add_parser(
-        "accuracy",
-        parents=[common],
-        help="measure what analog crossbars leave of a network's accuracy",
-        description=_ACCURACY_TEXT,
-        epilog=_ACCURACY_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "measure what analog crossbars leave of a network's accuracy"
+    accuracy = add_command(commands, common, "accuracy", about, _ACCURACY_EXAMPLES, _ACCURACY_TEXT)
     accuracy.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
     accuracy.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder (default: runs/CONFIG-accuracy)")
     about_seeds = "seeds, from the run file's on (default: 5)"
@@ -57,16 +48,10 @@ def add_accuracy(commands: "_Commands", common: argparse.ArgumentParser) -> None
     accuracy.set_defaults(command=_accuracy)
 
 
-def add_program(commands: "_Commands", common: argparse.ArgumentParser) -> None:
+def add_program(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add ``aimc program``."""
-    program = commands.add_parser(
-        "program",
-        parents=[common],
-        help="program a run's analog devices once and keep them in a file",
-        description=_PROGRAM_TEXT,
-        epilog=_PROGRAM_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "program a run's analog devices once and keep them in a file"
+    program = add_command(commands, common, "program", about, _PROGRAM_EXAMPLES, _PROGRAM_TEXT)
     program.add_argument("config", type=Path, metavar="CONFIG", help="run file, such as configs/runs/digits.yaml")
     program.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="new .npz file")
     program.add_argument("--seed", type=seed, help="replace the run file's seed")
