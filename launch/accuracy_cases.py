@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emulator.chip.analog import Adc, Analog, Devices
-from emulator.chip.ima import MAX_ADC_BITS, MAX_TABLE_BITS, MIN_ADC_BITS, PcmIma
+from emulator.chip.ima import MAX_ADC_BITS, MIN_ADC_BITS, PcmIma
 from emulator.chip.spec import Chip
 from emulator.errors import ConfigError
 
@@ -70,18 +70,16 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
             f"{chip.name}: its crossbars are ideal, so accuracy is that of the quantised network; describe what is not "
             "ideal under cluster.ima.analog (configs/chips/bruschi2023-pcm.yaml shows how)"
         )
-    _check_adc_bits(ima, sweeps.adc_bits)
+    _check_adc_bits(sweeps.adc_bits)
     if min(sweeps.sizes, default=ima.analog.slices) < ima.analog.slices:
         raise ConfigError(f"--sizes: a weight takes {ima.analog.slices} columns (slices), got {min(sweeps.sizes)}")
     return [*_base_cases(ima), *_age_cases(ima), *_adc_cases(ima, sweeps), *_size_cases(ima, sweeps)]
 
 
-def _check_adc_bits(ima: PcmIma, adc_bits: tuple[int, ...]) -> None:
-    adc = ima.analog.adc
-    most = MAX_TABLE_BITS if adc is not None and adc.nonlinearity_lsb else MAX_ADC_BITS
+def _check_adc_bits(adc_bits: tuple[int, ...]) -> None:
     for bits in adc_bits:
-        if not MIN_ADC_BITS <= bits <= most:
-            raise ConfigError(f"--adc-bits: expected {MIN_ADC_BITS} to {most} bits for this chip's ADCs, got {bits}")
+        if not MIN_ADC_BITS <= bits <= MAX_ADC_BITS:
+            raise ConfigError(f"--adc-bits: expected {MIN_ADC_BITS} to {MAX_ADC_BITS} bits, got {bits}")
 
 
 def _base_cases(ima: PcmIma) -> Iterator[Case]:

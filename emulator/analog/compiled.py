@@ -22,7 +22,7 @@ class CompiledReadout:
         self._scales = crossbar.gain.copy(), crossbar.offset.copy(), crossbar.sigma.copy()
         bounds = crossbar.code_min.astype(np.float32), crossbar.code_max.astype(np.float32)
         self._codes = *bounds, crossbar.readout_gain.copy(), crossbar.readout_offset.copy()
-        self._inl = crossbar.inl.copy()
+        self._inl = crossbar.inl.copy(), crossbar.code_center, crossbar.per_half_range
         self._table = normal_table() if crossbar.sigma.any() else normal_table()[:0]
 
     def add_to(
@@ -44,7 +44,7 @@ class CompiledReadout:
         """
         key = np.uint64(mix(self._key + GOLDEN * (image + 1)))
         noise = self._table, key, positions
-        return int(_convert(total, sums, excess, *self._scales, *self._codes, self._inl, *noise, is_first))
+        return int(_convert(total, sums, excess, *self._scales, *self._codes, *self._inl, *noise, is_first))
 
 
 # Each step is a loop of its own over arrays of their own: that is what the compiler turns into vector instructions.
@@ -55,7 +55,8 @@ def _convert(
     total: NDArray[np.int32], sums: NDArray[np.generic], excess: NDArray[np.int32], gain: NDArray[np.float32],
     offset: NDArray[np.float32], sigma: NDArray[np.float32], code_min: NDArray[np.float32],
     code_max: NDArray[np.float32], readout_gain: NDArray[np.float32], readout_offset: NDArray[np.float32],
-    inl: NDArray[np.float32], table: NDArray[np.float32], key: np.uint64, positions: NDArray[np.int64],
+    inl: NDArray[np.float32], code_center: NDArray[np.float32], per_half_range: NDArray[np.float32],
+    table: NDArray[np.float32], key: np.uint64, positions: NDArray[np.int64],
     is_first: bool,  # noqa: FBT001 (compiled code knows no keywords)
 ) -> int:  # fmt: skip
     """Convert position by position; the columns of one stay in the first cache."""
@@ -71,7 +72,7 @@ def _convert(
             _hash(words, _mix(key + np.uint64(positions[i]) * _GOLDEN))
             _add_noise(analog, sigma, table, numbers)
         if inl.size:
-            _add_nonlinearity(analog, inl, code_min)
+            _add_nonlinearity(analog, inl[0], inl[1], code_center, per_half_range)
         if is_first:
             total[i] = 0
         if n_columns == n_physical:
@@ -114,12 +115,15 @@ def _add_noise(
 
 
 @njit(cache=True, nogil=True)
-def _add_nonlinearity(analog: NDArray[np.float32], inl: NDArray[np.float32], code_min: NDArray[np.float32]) -> None:
-    """Add what each column's ADC deviates by at the code that it falls on."""
-    n_tables, n_codes = inl.shape
-    for c in range(len(code_min)):
-        code = np.rint(analog[c]) - code_min[c]
-        analog[c] += inl[c % n_tables, np.int64(min(max(code, np.float32(0)), np.float32(n_codes - 1)))]
+def _add_nonlinearity(
+    analog: NDArray[np.float32], bow: NDArray[np.float32], s_shape: NDArray[np.float32],
+    code_center: NDArray[np.float32], per_half_range: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Add what each column's ADC deviates by at that level."""
+    one = np.float32(1)
+    for c in range(len(analog)):
+        u = min(max((analog[c] - code_center[c]) * per_half_range[c], -one), one)
+        analog[c] += (one - u * u) * (bow[c] + s_shape[c] * u)
 
 
 @njit(cache=True, nogil=True)

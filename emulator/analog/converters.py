@@ -19,24 +19,24 @@ def adc_steps(largest_sums: Real, adc_bits: int) -> Real:
     return np.where(largest_sums > 0, largest_sums, 1.0) / largest_code(adc_bits)
 
 
-def nonlinearity(amplitudes: Real, adc_bits: int) -> NDArray[np.float32]:
-    """Return tables of integral non-linearity by code, zero at both ends of the range and in the middle of its S.
+def nonlinearity(normal: Real, typical_lsb: float) -> NDArray[np.float32]:
+    """Return the integral non-linearity of ADCs: the second and third order distortions of an amplifier.
 
-    The second and third order distortions of an amplifier: a bow ``1 - u**2`` and an S ``u - u**3``, with ``u`` from -1
-    to 1 over the codes, each scaled to a largest value of 1.
+    What leaves an ADC is the code of its input plus a deviation ``(1 - u**2) * (bow + s * u)`` in steps. ``u`` goes from
+    -1 to 1 over its range and is that of the input, not of the code that comes out: the curve is smooth, and the two
+    differ by half a step at most. Both ends of the range are right, as after calibration; the bow is largest in the
+    middle, the S at ``u = 3**-0.5`` on either side.
 
     Args:
-        amplitudes: (2, columns), of bow and S in ADC steps.
-        adc_bits: of the converter.
+        normal: (2, columns), standard normal numbers; bow and S get equal shares of the deviation.
+        typical_lsb: largest deviation over the codes, in steps, as a mean over many columns (which is 1.01 times that).
 
     Returns:
-        float32, (columns, codes).
+        float32, (2, columns), ``bow`` and ``s`` of each column.
     """
-    largest = largest_code(adc_bits)
-    u = np.arange(-largest, largest + 1) / largest
-    shapes = np.stack([1 - u**2, (u - u**3) / _S_SHAPE_PEAK])
-    tables: NDArray[np.float32] = (amplitudes.T @ shapes).astype(np.float32)
-    return tables
+    peaks = normal * (typical_lsb / np.sqrt(2))
+    coefficients: NDArray[np.float32] = (peaks / np.array([[1.0], [_S_SHAPE_PEAK]])).astype(np.float32)
+    return coefficients
 
 
 def dac_rounding(dac_bits: int, dtype: str) -> NDArray[np.uint8] | NDArray[np.int8]:

@@ -5,7 +5,7 @@ ranks can change a result. Everything real acts on each column's sum afterwards,
 
     sum    = input @ levels                                exact integer
     analog = sum * gain + offset + sigma * normal          in ADC steps
-    analog = analog + inl[code that analog falls on]       if there is such a table
+    analog = analog + (1 - u u) (bow + s u)                if the ADCs are not linear; u is the place in their range
     code   = clip(round half to even(analog), code_min, code_max)
     output = round(code * readout_gain + readout_offset)   integer, in units of input LSB x ideal weight LSB
 
@@ -41,8 +41,8 @@ class AnalogCrossbar:
             calibration of a column belong here.
         readout_offset: float32, (n_physical,), in units of the ideal sum.
         noise_key: from ``emulator.analog.noise.crossbar_key``: seed and identity of the crossbar.
-        inl: float32, (n_tables, n_codes), integral non-linearity in ADC steps by code counted from ``code_min``; table
-            ``p % n_tables`` is column ``p``'s. Empty for none.
+        inl: float32, (2, n_physical), integral non-linearity in ADC steps: bow and S of each column, as
+            ``emulator.analog.converters.nonlinearity`` gives them. (2, 0) for none.
         dac: uint8 or int8, (256,), what the DAC makes of the input whose bits are the index. Empty for a DAC that
             passes all 8 bits.
     """
@@ -70,9 +70,19 @@ class AnalogCrossbar:
             assert array.dtype == dtype, (name, array.dtype)
         assert self.levels.dtype == np.int16, self.levels.dtype
         assert self.inl.dtype == np.float32, self.inl.dtype
-        assert self.inl.ndim == 2, self.inl.shape
+        assert self.inl.shape in {(2, 0), (2, n_physical)}, self.inl.shape
         assert len(self.dac) in {0, 256}, self.dac.shape
         assert 0 <= self.noise_key < 2**64, self.noise_key
+
+    @property
+    def code_center(self) -> NDArray[np.float32]:
+        """The middle of each column's codes."""
+        return ((self.code_min.astype(np.float64) + self.code_max) / 2).astype(np.float32)
+
+    @property
+    def per_half_range(self) -> NDArray[np.float32]:
+        """What a code counts for on the way from the middle of each column's codes, 0, to their ends, -1 and 1."""
+        return (2 / (self.code_max.astype(np.float64) - self.code_min)).astype(np.float32)
 
 
 _PER_COLUMN = {
@@ -80,7 +90,7 @@ _PER_COLUMN = {
     "readout_gain": np.float32, "readout_offset": np.float32,
 }  # fmt: skip
 
-NO_INL = np.empty((0, 0), np.float32)
+NO_INL = np.empty((2, 0), np.float32)
 NO_DAC = np.empty(0, np.uint8)
 
 

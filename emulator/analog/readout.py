@@ -39,12 +39,18 @@ def read_out(
     if crossbar.sigma.any():
         analog += crossbar.sigma * normals(crossbar.noise_key, image, positions, analog.shape[1])
     if crossbar.inl.size:
-        n_tables, n_codes = crossbar.inl.shape
-        at = np.clip(np.rint(analog) - crossbar.code_min.astype(np.float32), 0, n_codes - 1).astype(np.intp)
-        analog += crossbar.inl[np.arange(analog.shape[1]) % n_tables, at]
+        analog += deviation(crossbar, analog)
     rounded = np.rint(analog)
     codes = np.clip(rounded, crossbar.code_min.astype(np.float32), crossbar.code_max.astype(np.float32))
     n_clipped = int(np.count_nonzero(codes != rounded))
     delivered = np.rint(codes * crossbar.readout_gain + crossbar.readout_offset).astype(np.int32)
     output = delivered.reshape(len(positions), -1, crossbar.n_columns).sum(axis=1, dtype=np.int32)
     return Readout(output, n_clipped)
+
+
+def deviation(crossbar: AnalogCrossbar, analog: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what ADCs that are not linear add to levels (positions, n_physical) in steps."""
+    bow, s_shape = crossbar.inl
+    u = np.clip((analog - crossbar.code_center) * crossbar.per_half_range, np.float32(-1), np.float32(1))
+    added: NDArray[np.float32] = (np.float32(1) - u * u) * (bow + s_shape * u)
+    return added

@@ -93,7 +93,9 @@ class Adc(Spec):
             all columns of a layer reach what its largest sum needs. ``fixed``: every column reaches ``fixed_range``.
         fixed_range: for ``fixed`` only, the largest sum as a share of the largest that a column could ever give.
         gain_spread: deviation of the columns' gains from 1.
-        nonlinearity_lsb: largest integral non-linearity of a typical column (its deviation over the columns).
+        nonlinearity_lsb: how far the codes of a typical column are from a straight line at the worst of them: integral
+            non-linearity, as a mean over the columns. Each has a curve of its own, see
+            ``emulator.analog.converters.nonlinearity``.
     """
 
     range: Literal["per_column", "per_layer", "fixed"]

@@ -16,8 +16,6 @@ Bits = Annotated[int, Field(ge=1, le=32, strict=True)]
 MIN_ADC_BITS = 2
 #: Codes of so many bits are exact in float32, in which sums are converted.
 MAX_ADC_BITS = 24
-#: A table of non-linearity for 256 columns of so many bits takes 16 MB.
-MAX_TABLE_BITS = 14
 
 #: Bits of the network's weights and activations.
 INTEGER_BITS = 8
@@ -120,11 +118,6 @@ class PcmIma(Ima):
         if analog.adc is not None and not MIN_ADC_BITS <= self.adc_bits <= MAX_ADC_BITS:
             raise ValueError(
                 f"adc_bits: converters with a model have {MIN_ADC_BITS} to {MAX_ADC_BITS} bits, got {self.adc_bits}"
-            )
-        if analog.adc is not None and analog.adc.nonlinearity_lsb and self.adc_bits > MAX_TABLE_BITS:
-            raise ValueError(
-                f"analog.adc.integral_nonlinearity: every column has a table of all codes, so ADCs have at most "
-                f"{MAX_TABLE_BITS} bits, got {self.adc_bits}; set it to 0 LSB for wider ones"
             )
         return self
 

@@ -96,7 +96,7 @@ class CrossbarMaker:
             readout_gain=(steps * np.repeat(place_values, n_columns) * digits.compensation).astype(np.float32),
             readout_offset=np.zeros(n_physical, np.float32),
             noise_key=key,
-            inl=_inl_tables(analog.adc, self.ima.adc_bits, n_physical, key),
+            inl=_nonlinearity(analog.adc, n_physical, key),
             dac=dac_rounding(dac_bits, input_dtype) if analog.dac and dac_bits < INTEGER_BITS else NO_DAC,
         )
 
@@ -138,8 +138,7 @@ def _fixed_point(digits: Real) -> tuple[NDArray[np.int16], Real]:
     return np.rint(digits / scale).astype(np.int16), scale
 
 
-def _inl_tables(adc: Adc | None, adc_bits: int, n_physical: int, key: int) -> NDArray[np.float32]:
+def _nonlinearity(adc: Adc | None, n_physical: int, key: int) -> NDArray[np.float32]:
     if adc is None or not adc.nonlinearity_lsb:
         return NO_INL
-    normal = stream(key, Purpose.ADC_LINEARITY).standard_normal((2, n_physical))
-    return nonlinearity(normal * adc.nonlinearity_lsb / np.sqrt(2), adc_bits)
+    return nonlinearity(stream(key, Purpose.ADC_LINEARITY).standard_normal((2, n_physical)), adc.nonlinearity_lsb)

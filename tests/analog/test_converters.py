@@ -38,11 +38,29 @@ def test_eight_bits_pass_through() -> None:
 
 
 def test_nonlinearity_vanishes_at_the_ends_and_reaches_its_amplitudes_in_between() -> None:
-    bow, s_shape = nonlinearity(np.array([[2.0, 0.0], [0.0, 3.0]]), 10)
-    assert len(bow) == 2 * largest_code(10) + 1
+    bow, s_shape = curves(nonlinearity(np.array([[2.0, 0.0], [0.0, 3.0]]), np.sqrt(2)), 10).T
     assert bow[[0, -1]] == pytest.approx([0, 0], abs=1e-6)
     assert s_shape[[0, -1]] == pytest.approx([0, 0], abs=1e-6)
     assert bow.max() == pytest.approx(2.0)
     assert bow.argmax() == largest_code(10)
     assert np.abs(s_shape).max() == pytest.approx(3.0, rel=1e-4)
     assert s_shape == pytest.approx(-s_shape[::-1], abs=1e-6)
+
+
+def test_the_largest_deviation_over_the_codes_is_what_was_asked_for_in_the_mean_over_columns() -> None:
+    n_columns, asked_lsb = 20_000, 0.5
+    coefficients = nonlinearity(np.random.default_rng(3).standard_normal((2, n_columns)), asked_lsb)
+    largest = np.abs(curves(coefficients, 8)).max(axis=0)
+    # Closed form: the deviation is level where s - 2 bow u - 3 s u**2 = 0.
+    bow, s = coefficients.astype(np.float64)
+    extrema = np.stack([(-bow + sign * np.sqrt(bow**2 + 3 * s**2)) / (3 * s) for sign in (-1, 1)])
+    peaks = np.where(np.abs(extrema) < 1, np.abs((1 - extrema**2) * (bow + s * extrema)), 0).max(axis=0)
+    assert largest == pytest.approx(peaks, rel=1e-3)
+    assert largest.mean() == pytest.approx(1.01 * asked_lsb, abs=5 * largest.std() / np.sqrt(n_columns))
+
+
+def curves(coefficients: np.ndarray, adc_bits: int) -> np.ndarray:
+    """Return the deviation at every code, (codes, columns), written out as powers."""
+    u = np.linspace(-1, 1, 2 * largest_code(adc_bits) + 1)[:, np.newaxis]
+    bow, s = coefficients.astype(np.float64)
+    return bow * (1 - u**2) + s * (u - u**3)

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.analog.compiled import CompiledReadout
+from emulator.analog.compiled import CompiledReadout, _add_nonlinearity
 from emulator.analog.crossbar import NO_DAC, NO_INL, AnalogCrossbar, split_levels
 from emulator.analog.noise import crossbar_key, normal_table, normals
-from emulator.analog.readout import read_out
+from emulator.analog.readout import deviation, read_out
 
 
 def a_crossbar(levels: np.ndarray, **changes: object) -> AnalogCrossbar:
@@ -54,12 +54,40 @@ def test_conversion_rounds_clips_and_counts() -> None:
         offset=np.array([0, 1, 0, 0], np.float32),
         code_max=np.array([127, 127, 10, 127], np.int32),
         readout_gain=np.array([2, 2, 2, 2.5], np.float32),
-        inl=np.zeros((1, 256), np.float32),
+        inl=np.zeros((2, 4), np.float32),
     )
     low = np.array([[5, 5, 40, 6], [-600, 0, 20, -6]], np.int32)
     read = read_out(crossbar, np.zeros_like(low), low, 0, np.arange(2))
     assert read.output.tolist() == [[4, 8, 20, 8], [-256, 2, 20, -8]]
     assert read.n_clipped == 2
+
+
+def test_an_adc_that_is_not_linear_deviates_by_its_curve_and_is_right_beyond_its_range() -> None:
+    bow, s_shape = np.array([10, 0, 10], np.float32), np.array([0, 20, -10], np.float32)
+    crossbar = a_crossbar(
+        np.zeros((1, 3)), code_min=np.full(3, -100, np.int32), code_max=np.full(3, 100, np.int32),
+        inl=np.stack([bow, s_shape]),
+    )  # fmt: skip
+    low = np.repeat(np.array([[-100], [-50], [0], [50], [100], [130]], np.int32), 3, axis=1)
+    read = read_out(crossbar, np.zeros_like(low), low, 0, np.arange(6))
+    assert read.output.tolist() == [
+        [-100, -100, -100], [-50 + 8, -50 - 8, -50 + 11], [10, 0, 10], [50 + 8, 50 + 8, 50 + 4], [100, 100, 100],
+        [100, 100, 100],
+    ]  # fmt: skip
+    assert read.n_clipped == 3
+
+
+def test_compiled_code_computes_the_same_deviation_to_the_last_bit() -> None:
+    n, rng = 256, np.random.default_rng(5)
+    crossbar = a_crossbar(
+        np.zeros((1, n)),
+        code_min=rng.integers(-128, -50, n).astype(np.int32),
+        inl=rng.normal(0, 0.5, (2, n)).astype(np.float32),
+    )
+    for level in rng.normal(0, 60, (500, n)).astype(np.float32):
+        expected = level + deviation(crossbar, level)
+        _add_nonlinearity(level, *crossbar.inl, crossbar.code_center, crossbar.per_half_range)
+        assert level.tobytes() == expected.tobytes()
 
 
 def test_slices_of_a_weight_add_up() -> None:
@@ -85,7 +113,7 @@ def test_compiled_code_delivers_the_same_integers(data: st.DataObject) -> None:
         code_min=rng.integers(-100, 0, n_physical).astype(np.int32),
         readout_gain=real(1, 300),
         readout_offset=real(-5, 5),
-        inl=rng.uniform(-2, 2, (draw(st.integers(1, 3)), 228)).astype(np.float32) if draw(st.booleans()) else NO_INL,
+        inl=rng.uniform(-2, 2, (2, n_physical)).astype(np.float32) if draw(st.booleans()) else NO_INL,
         noise_key=draw(st.integers(0, 2**64 - 1)),
     )
     inputs = rng.integers(0, 256, (n, 20))

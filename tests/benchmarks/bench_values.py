@@ -6,7 +6,7 @@ Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ra
 
 - onnxruntime on the quantised model and on the float32 one, the latter also on all ranks at once;
 - the value plane on one rank, with ideal crossbars and with noisy ones behind 8-bit ADCs, each with integer and with
-  float32 products; with integer ones also noisy crossbars whose ADCs have a table of non-linearity per column;
+  float32 products; with integer ones also noisy crossbars whose ADCs are not linear, each column in its own way;
 - the value plane on all ranks, with the products of --gemm.
 
 Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
@@ -104,11 +104,10 @@ def nonlinear(crossbars: dict[int, Any]) -> dict[int, Any]:
     """Return the same crossbars, the ADC of each column half a step non-linear."""
     from emulator.analog.converters import nonlinearity
 
-    def tables(crossbar: Any) -> Any:
-        amplitudes = np.random.default_rng(1).normal(0, 0.35, (2, crossbar.levels.shape[1]))
-        return nonlinearity(amplitudes, adc_bits=8)
+    def curves(crossbar: Any) -> Any:
+        return nonlinearity(np.random.default_rng(1).standard_normal((2, crossbar.levels.shape[1])), 0.5)
 
-    return {actor_id: replace(crossbar, inl=tables(crossbar)) for actor_id, crossbar in crossbars.items()}
+    return {actor_id: replace(crossbar, inl=curves(crossbar)) for actor_id, crossbar in crossbars.items()}
 
 
 def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]]:

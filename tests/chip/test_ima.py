@@ -140,7 +140,7 @@ def test_an_impossible_model_is_refused_with_its_path(tmp_path: Path, analog: di
 
 @pytest.mark.parametrize(
     ("bits", "message"),
-    [(1, "adc_bits: converters with a model have 2 to 24 bits, got 1"), (16, "ADCs have at most 14 bits, got 16")],
+    [(1, "adc_bits: converters with a model have 2 to 24 bits, got 1"), (25, "have 2 to 24 bits, got 25")],
 )
 def test_converters_of_impossible_widths_are_refused(tmp_path: Path, bits: int, message: str) -> None:
     assert message in refusal(tmp_path, {"adc_bits": bits})

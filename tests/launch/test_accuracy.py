@@ -110,7 +110,7 @@ def test_chips_without_analog_models_are_refused(
 def test_impossible_converters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["accuracy", str(a_run_file(tmp_path)), "-o", str(tmp_path / "out"), "--adc-bits", "8", "40"]
     assert main(arguments) == ConfigError.exit_code
-    assert "--adc-bits: expected 2 to 14 bits for this chip's ADCs, got 40" in capsys.readouterr().err
+    assert "--adc-bits: expected 2 to 24 bits, got 40" in capsys.readouterr().err
 
 
 def test_crossbars_too_small_for_a_weight_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
