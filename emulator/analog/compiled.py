@@ -132,11 +132,11 @@ def _deliver(
     code_max: NDArray[np.float32], readout_gain: NDArray[np.float32], readout_offset: NDArray[np.float32],
 ) -> int:  # fmt: skip
     """Round to codes, clip, and add what they stand for; returns how many were clipped."""
-    n_clipped = 0
+    n_clipped = np.int32(0)  # as wide as the codes, so that vectors hold as many of both
     for c in range(len(total)):
         rounded = np.rint(analog[c])
         code = min(max(rounded, code_min[c]), code_max[c])
-        n_clipped += int(code != rounded)
+        n_clipped = np.int32(n_clipped + np.int32(code != rounded))
         total[c] += np.int32(np.rint(code * readout_gain[c] + readout_offset[c]))
     return n_clipped
 
