@@ -138,7 +138,7 @@ def _deliver(
         code = min(max(rounded, code_min[c]), code_max[c])
         n_clipped = np.int32(n_clipped + np.int32(code != rounded))
         total[c] += np.int32(np.rint(code * readout_gain[c] + readout_offset[c]))
-    return n_clipped
+    return int(n_clipped)
 
 
 @njit(cache=True, nogil=True)

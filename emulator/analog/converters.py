@@ -22,10 +22,10 @@ def adc_steps(largest_sums: Real, adc_bits: int) -> Real:
 def nonlinearity(normal: Real, typical_lsb: float) -> NDArray[np.float32]:
     """Return the integral non-linearity of ADCs: the second and third order distortions of an amplifier.
 
-    What leaves an ADC is the code of its input plus a deviation ``(1 - u**2) * (bow + s * u)`` in steps. ``u`` goes from
-    -1 to 1 over its range and is that of the input, not of the code that comes out: the curve is smooth, and the two
-    differ by half a step at most. Both ends of the range are right, as after calibration; the bow is largest in the
-    middle, the S at ``u = 3**-0.5`` on either side.
+    An ADC gives the code of its input plus a deviation ``(1 - u**2) * (bow + s * u)`` in steps. ``u`` goes from -1 to 1
+    over its range. It is the place of the input, not of the code that comes out: the transfer curve is smooth, and what
+    half a step changes in it is far below a step. Both ends of the range are right, as after calibration; the bow is
+    largest in the middle, the S at ``u = 3**-0.5`` on either side.
 
     Args:
         normal: (2, columns), standard normal numbers; bow and S get equal shares of the deviation.

@@ -10,6 +10,7 @@ It holds for voltages and for pulse widths alike as long as rows without a pulse
 """
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Real = NDArray[np.float64]
@@ -26,10 +27,11 @@ def effective_conductance_us(conductance_us: Real, segment_ohm: float) -> Real:
     """
     relative = conductance_us * (segment_ohm * _SIEMENS_PER_US)
     along_bit_line = _share_reaching_the_end(relative)
-    along_word_line = _share_reaching_the_end(relative[:, ::-1].T).T[:, ::-1]
+    along_word_line = _share_reaching_the_end(np.ascontiguousarray(relative.T[::-1]))[::-1].T
     return conductance_us * along_bit_line * along_word_line
 
 
+@njit(cache=True, nogil=True)
 def _share_reaching_the_end(relative: Real) -> Real:
     """Return the share of a current fed in at each cell that leaves at the end of its line.
 
@@ -39,9 +41,14 @@ def _share_reaching_the_end(relative: Real) -> Real:
     Args:
         relative: (cells, lines), conductance to ground times segment resistance; the end lies behind the last cell.
     """
-    ratios = np.empty_like(relative)
-    previous: Real = np.ones(relative.shape[1])  # nothing flows beyond the first cell
-    for cell in range(len(relative)):
-        ratios[cell] = 1.0 / (2.0 + relative[cell] - previous)
-        previous = ratios[cell]
-    return np.asarray(np.cumprod(ratios[::-1], axis=0)[::-1], np.float64)
+    n_cells, n_lines = relative.shape
+    shares = np.empty((n_cells, n_lines))
+    ratios = np.ones(n_lines)  # nothing flows beyond the first cell
+    for cell in range(n_cells):
+        for line in range(n_lines):
+            ratios[line] = 1.0 / (2.0 + relative[cell, line] - ratios[line])
+            shares[cell, line] = ratios[line]
+    for cell in range(n_cells - 2, -1, -1):
+        for line in range(n_lines):
+            shares[cell, line] *= shares[cell + 1, line]
+    return shares

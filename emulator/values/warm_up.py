@@ -3,6 +3,7 @@
 import numpy as np
 
 from emulator.analog.crossbar import NO_DAC, NO_INL, AnalogCrossbar
+from emulator.analog.wires import effective_conductance_us
 from emulator.digital.compiled import add_columns, max_pool_columns, requantize_rows
 from emulator.digital.window import Window
 from emulator.network.geometry import Span
@@ -20,6 +21,8 @@ def compile_kernels(program: Program, *, is_noisy: bool, gemm: GemmKind = "auto"
     feature_maps = {program.input, *(layer.output for layer in program.layers)}
     for dtype in sorted({feature_map.quantization.dtype for feature_map in feature_maps}):
         _compile_for(dtype, is_noisy=is_noisy, gemm=gemm)
+    if is_noisy:
+        effective_conductance_us(np.ones((1, 1)), 1.0)
 
 
 def _compile_for(dtype: str, *, is_noisy: bool, gemm: GemmKind) -> None:
