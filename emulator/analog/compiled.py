@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from emulator.analog.crossbar import AnalogCrossbar
 from emulator.analog.noise import GOLDEN, MIX_1, MIX_2, mix, normal_table
+from emulator.memory import aligned_copy
 
 _GOLDEN = np.uint64(GOLDEN)
 _MIX_1 = np.uint64(MIX_1)
@@ -19,10 +20,15 @@ class CompiledReadout:
     def __init__(self, crossbar: AnalogCrossbar) -> None:
         self._key = crossbar.noise_key
         # Copies are writable, which is a type of its own to the compiler.
-        self._scales = crossbar.gain.copy(), crossbar.offset.copy(), crossbar.sigma.copy()
+        self._scales = aligned_copy(crossbar.gain), aligned_copy(crossbar.offset), aligned_copy(crossbar.sigma)
         bounds = crossbar.code_min.astype(np.float32), crossbar.code_max.astype(np.float32)
-        self._codes = *bounds, crossbar.readout_gain.copy(), crossbar.readout_offset.copy()
-        self._inl = crossbar.inl.copy(), crossbar.code_center, crossbar.per_half_range
+        self._codes = aligned_copy(bounds[0]), aligned_copy(bounds[1])
+        self._readout = aligned_copy(crossbar.readout_gain), aligned_copy(crossbar.readout_offset)
+        self._inl = (
+            aligned_copy(crossbar.inl),
+            aligned_copy(crossbar.code_center),
+            aligned_copy(crossbar.per_half_range),
+        )
         self._table = normal_table() if crossbar.sigma.any() else normal_table()[:0]
 
     def add_to(
@@ -44,7 +50,8 @@ class CompiledReadout:
         """
         key = np.uint64(mix(self._key + GOLDEN * (image + 1)))
         noise = self._table, key, positions
-        return int(_convert(total, sums, excess, *self._scales, *self._codes, *self._inl, *noise, is_first))
+        per_column = *self._scales, *self._codes, *self._readout, *self._inl
+        return int(_convert(total, sums, excess, *per_column, *noise, is_first))
 
 
 # Each step is a loop of its own over arrays of their own: that is what the compiler turns into vector instructions.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emulator.analog.crossbar import AnalogCrossbar
+from emulator.memory import aligned_zeros
 from emulator.network.geometry import Span
 from emulator.program.dataflow import Actor, ProgramLayer
 from emulator.values.gather import GatherPlan, plan_gather
@@ -33,7 +34,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.scratch = Scratch(PIECE_BYTES)
-        self.room: Sums = np.zeros(PIECE_BYTES // 4, np.int32)
+        self.room: Sums = aligned_zeros(PIECE_BYTES // 4, np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,7 @@ class Convolution:
         for tree in trees:
             if not tree.is_whole:
                 summation = self._sum_up([tree])
-                total = np.zeros((len(summation.positions), len(summation.columns)), np.int32)
+                total = aligned_zeros((len(summation.positions), len(summation.columns)), np.int32)
                 self._open[tree.top.actor_id] = summation, total
                 if tree.top.is_root:
                     self._open_epilogues[tree.top.actor_id] = self._epilogue(tree.top)

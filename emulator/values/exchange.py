@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.errors import ParallelError
+from emulator.memory import aligned_zeros
 from emulator.parallel.comm import Comm, Request
 from emulator.program.dataflow import Channel
 
@@ -138,7 +139,7 @@ class Exchange:
 
 
 def _lane(flow: Flow) -> _Lane:
-    return _Lane(flow, [np.empty(flow.n_bytes, np.uint8) for _ in range(DEPTH)])
+    return _Lane(flow, [aligned_zeros(flow.n_bytes, np.uint8) for _ in range(DEPTH)])
 
 
 def flow_tags(channels: Sequence[Channel], owner_of_actor: Mapping[int, int]) -> dict[int, int]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
+from emulator.memory import aligned_zeros
+
 GemmKind = Literal["auto", "integer", "float"]
 
 #: Sums of integers are exact in float32 up to here.
@@ -39,8 +41,8 @@ class Scratch:
     """
 
     def __init__(self, n_bytes: int) -> None:
-        self._inputs = np.zeros(n_bytes, np.uint8)
-        self._sums = np.zeros(-(-n_bytes // 8), np.float64)
+        self._inputs = aligned_zeros(n_bytes, np.uint8)
+        self._sums = aligned_zeros(-(-n_bytes // 8), np.float64)
         self._real = np.zeros(0, np.float64)
 
     def inputs(self, n_positions: int, n_rows: int) -> NDArray[np.uint8]:
@@ -54,7 +56,7 @@ class Scratch:
     def real_inputs(self, n_positions: int, n_rows: int, dtype: type[np.generic]) -> NDArray[Any]:
         """Return room for the inputs as real numbers, (n_positions, n_rows)."""
         if not self._real.size:
-            self._real = np.zeros(len(self._inputs), np.float64)
+            self._real = aligned_zeros(len(self._inputs), np.float64)
         return self._real.view(dtype)[: n_positions * n_rows].reshape(n_positions, n_rows)
 
 

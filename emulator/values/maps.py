@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.errors import ProgramError
+from emulator.memory import aligned_zeros
 from emulator.network.geometry import Span, input_channels, kernel_runs, unrolled
 from emulator.network.graph import FeatureMap
 from emulator.program.dataflow import Actor, Channel, Program, ProgramLayer
@@ -91,7 +92,8 @@ def _allocate(feature_map: FeatureMap, padding: Sequence[int]) -> MapBuffer:
     height, width, channels = feature_map.shape
     quantization = feature_map.quantization
     shape = (top + height + bottom, left + width + right, channels)
-    buffer = np.full(shape, quantization.zero_point, quantization.dtype)
+    buffer = aligned_zeros(shape, quantization.dtype)
+    buffer[...] = quantization.zero_point
     return MapBuffer(buffer, buffer[top : top + height, left : left + width], top, left)
 
 

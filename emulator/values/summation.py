@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emulator.analog.compiled import CompiledReadout
 from emulator.analog.crossbar import AnalogCrossbar, split_levels
 from emulator.digital.compiled import requantize_rows
+from emulator.memory import aligned_copy
 from emulator.network.geometry import Span
 from emulator.program.dataflow import ProgramLayer
 from emulator.values.gather import GatherPlan
@@ -123,8 +124,7 @@ def _widest(weights: NDArray[np.int8]) -> int:
 
 def excess_of(weights: NDArray[np.int8], plan: GatherPlan) -> NDArray[np.int32]:
     """Return what making the inputs unsigned adds to each column's sum."""
-    total: NDArray[np.int32] = weights.sum(axis=0, dtype=np.int32) * np.int32(plan.flip)
-    return total
+    return aligned_copy(weights.sum(axis=0, dtype=np.int32) * np.int32(plan.flip))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +158,7 @@ class Epilogue:
 
     def __init__(self, layer: ProgramLayer, held: ActorWeights, target: MapBuffer, channels: Span) -> None:
         quantization = layer.output.quantization
-        self._scales = held.offset.copy(), held.multiplier.copy()  # compiled code wants them writable
+        self._scales = aligned_copy(held.offset), aligned_copy(held.multiplier)  # compiled code wants them writable
         self._bounds = np.array([quantization.minimum, quantization.maximum, quantization.zero_point], np.float32)
         self._n_pixels, self._width = layer.pixels_per_mvm, layer.output.width
         self._target, self._channel = target, channels.start
