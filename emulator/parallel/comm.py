@@ -12,8 +12,10 @@ from typing import Any, NoReturn, Protocol
 from numpy.typing import NDArray
 
 _N_SPINS = 30
-_FIRST_SLEEP_S = 2e-5
+_SHORTEST_SLEEP_S = 2e-5
 _LONGEST_SLEEP_S = 5e-4
+#: A sleep lasts for such a share of the time waited so far: as much later at most is what came noticed.
+_SLEEP_SHARE = 0.02
 
 
 class Request(Protocol):
@@ -117,14 +119,14 @@ class PoliteWaiter:
 
 
 def _poll(ready: Callable[[], bool], deadline_s: float) -> bool:
-    """Test some times at once, then with sleeps that grow to half a millisecond."""
+    """Test some times at once, then with sleeps that grow with the wait up to half a millisecond."""
+    start_s = time.perf_counter()
     for _ in range(_N_SPINS):
         if ready():
             return True
-    sleep_s = _FIRST_SLEEP_S
     while not ready():
-        if time.perf_counter() >= deadline_s:
+        now_s = time.perf_counter()
+        if now_s >= deadline_s:
             return False
-        time.sleep(sleep_s)
-        sleep_s = min(1.5 * sleep_s, _LONGEST_SLEEP_S)
+        time.sleep(min(max(_SLEEP_SHARE * (now_s - start_s), _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S))
     return True

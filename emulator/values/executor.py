@@ -3,11 +3,11 @@
 Ranks form a pipeline: while one computes image i, the ranks behind it in the network compute earlier images.
 """
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from emulator.parallel.comm import Comm
@@ -240,7 +240,7 @@ class ValueExecutor:
             for channel_id, piece in leaving:
                 self._exchange.send(channel_id, image, piece.take())
             if made is not None:
-                self._crcs.append((actor.actor_id, zlib.crc32(np.ascontiguousarray(made.take()).data)))
+                self._crcs.append((actor.actor_id, crc32(np.ascontiguousarray(made.take()).data)))
 
         return publish
 

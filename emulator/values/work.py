@@ -42,9 +42,9 @@ NOISY_FLOAT_COSTS = HostCosts(19.9, 1_650, 3_800, 140, 60_000_000, 600)
 
 # The same for what the cores do, however products are computed: an element of a finished feature map checked and handed
 # on, a tap of a pool, an element added. Sums of other crossbars are added where they are made.
-_PS_PER_PUBLISHED = 240
-_PS_PER_TAP = 230
-_PS_PER_ELEMENT = 640
+_PS_PER_PUBLISHED = 45
+_PS_PER_TAP = 240
+_PS_PER_ELEMENT = 670
 
 
 def host_costs(*, is_noisy: bool = False, gemm: GemmKind = "auto") -> HostCosts:
