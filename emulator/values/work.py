@@ -35,10 +35,10 @@ class HostCosts:
     output: float
 
 
-INTEGER_COSTS = HostCosts(1.3, 80, 1_000, 15, 16_000_000, 500)
-FLOAT_COSTS = HostCosts(9.94, 80, 1_500, 93, 34_600_000, 270)
-NOISY_INTEGER_COSTS = HostCosts(2.29, 1_650, 3_800, 140, 35_300_000, 600)
-NOISY_FLOAT_COSTS = HostCosts(19.9, 1_650, 3_800, 140, 60_000_000, 600)
+INTEGER_COSTS = HostCosts(1.05, 20, 750, 27, 9_200_000, 520)
+FLOAT_COSTS = HostCosts(9.1, 20, 400, 115, 24_000_000, 380)
+NOISY_INTEGER_COSTS = HostCosts(2.7, 850, 500, 235, 18_000_000, 1_100)
+NOISY_FLOAT_COSTS = HostCosts(22.4, 850, 2_400, 130, 58_000_000, 500)
 
 # The same for what the cores do, however products are computed: an element of a finished feature map checked and handed
 # on, a tap of a pool, an element added. Sums of other crossbars are added where they are made.
