@@ -4,10 +4,11 @@
 
 Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ranks that are not measured sleep):
 
-- onnxruntime on the quantised model and on the float32 one, the latter also on all ranks at once;
+- onnxruntime on the quantised model and on the float32 one, the latter also on every rank at once;
 - the value plane on one rank, with ideal crossbars and with noisy ones behind 8-bit ADCs, each with integer and with
   float32 products; with integer ones also noisy crossbars whose ADCs are not linear, each column in its own way;
-- the value plane on all ranks, with the products of --gemm.
+- the value plane on all ranks, with the products of --gemm; as a control, with ideal crossbars on every rank at once, each
+  all of it: what that takes longer than on one rank is the machine's.
 
 Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
 which are what travels. Seconds are wall time; where others use the machine, too, processor time (cpu_s) says more.
@@ -143,8 +144,12 @@ def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]
     }
 
 
-def all_ranks_case(comm: Any, prepared: Any, gemm: Any, *, is_noisy: bool) -> tuple[Callable[[], object], int]:
-    """Return what runs the value plane on all ranks, and the bytes of weights on this one."""
+def all_ranks_case(
+    comm: Any, prepared: Any, gemm: Any, *, is_noisy: bool, is_shared: bool = True
+) -> tuple[Callable[[], object], int]:
+    """Return what runs the value plane on all ranks, together or each alone, and the bytes of weights."""
+    from emulator.network.geometry import Span
+    from emulator.parallel.local_comm import SerialComm
     from emulator.parallel.wire import pack, unpack
     from emulator.program.transport import program_from_bytes, program_to_bytes
     from emulator.values.blocks import balanced_blocks
@@ -154,10 +159,12 @@ def all_ranks_case(comm: Any, prepared: Any, gemm: Any, *, is_noisy: bool) -> tu
     from emulator.values.work import host_costs
 
     workload = prepared.workload if prepared else None
-    packed = pack([program_to_bytes(workload.program), len(workload.images)]) if workload else None
-    program_bytes, n_images = unpack(comm.broadcast_bytes(packed, 0))
+    packed = pack([program_to_bytes(workload.program), workload.images]) if workload else None
+    program_bytes, images = unpack(comm.broadcast_bytes(packed, 0))
     program = program_from_bytes(program_bytes)
-    blocks = balanced_blocks(program, host_costs(is_noisy=is_noisy, gemm=gemm), comm.size)
+    blocks = [Span(0, program.n_clusters)] * comm.size
+    if is_shared:
+        blocks = balanced_blocks(program, host_costs(is_noisy=is_noisy, gemm=gemm), comm.size)
     weights: dict[int, Any] = {}
     for rank, block in enumerate(blocks):
         cut = cut_weights(workload.mapping, program, block) if workload else {}
@@ -166,10 +173,10 @@ def all_ranks_case(comm: Any, prepared: Any, gemm: Any, *, is_noisy: bool) -> tu
         if rank == comm.rank:
             weights = {i: ActorWeights(*arrays) for i, arrays in received.items()}
     analog = noisy_crossbars(program, weights) if is_noisy else {}
-    owners = [rank for rank, block in enumerate(blocks) for _ in range(len(block))]
+    owners = [rank if is_shared else 0 for rank, block in enumerate(blocks) for _ in range(len(block))]
     executor = ValueExecutor(
-        program, Held(weights, analog), owner_of_site=[*owners, 0], comm=comm,
-        images=workload.images if workload else None, n_images=n_images, sink=Discard(), gemm=gemm,
+        program, Held(weights, analog), owner_of_site=[*owners, 0], comm=comm if is_shared else SerialComm(),
+        images=images, n_images=len(images), sink=Discard(), gemm=gemm,
     )  # fmt: skip
 
     def run() -> None:
@@ -209,6 +216,8 @@ def measure(comm: Any, options: argparse.Namespace) -> None:
         everywhere["ideal_all_ranks"], n_bytes = all_ranks_case(comm, prepared, options.gemm, is_noisy=False)
         everywhere["noisy_all_ranks"], _ = all_ranks_case(comm, prepared, options.gemm, is_noisy=True)
         everywhere["onnxruntime_on_all_ranks_at_once"] = on_all_at_once(comm, prepared)
+        at_once, _ = all_ranks_case(comm, prepared, options.gemm, is_noisy=False, is_shared=False)
+        everywhere["ideal_on_all_ranks_at_once"] = at_once
         here = one_rank_cases(prepared, Path(folder) / MODEL_NAME) if prepared else {}
         times: dict[str, list[tuple[float, float]]] = {}
         for repeat in range(options.repeats + 1):
@@ -255,7 +264,11 @@ def summarize(
         "speedup_of_all_ranks": {
             "ideal": ratio(f"ideal_{kind}", "ideal_all_ranks"), "noisy": ratio(f"noisy_{kind}", "noisy_all_ranks")
         },
-        "slowdown_when_all_ranks_are_busy": ratio("onnxruntime_on_all_ranks_at_once", "onnxruntime_float32"),
+        "speedup_over_one_rank_while_the_others_are_busy": ratio("ideal_on_all_ranks_at_once", "ideal_all_ranks"),
+        "slowdown_when_all_ranks_are_busy": {
+            "onnxruntime": ratio("onnxruntime_on_all_ranks_at_once", "onnxruntime_float32"),
+            "ideal": ratio("ideal_on_all_ranks_at_once", f"ideal_{kind}"),
+        },
         "by_rank": ranks,
     }  # fmt: skip
 
