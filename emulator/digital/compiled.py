@@ -91,19 +91,31 @@ def max_pool_columns(
         out: the output's buffer.
     """
     n_channels = out.shape[2]
+    left = max(columns.min() * window[3] - window[5], 0)
+    right = min(columns.max() * window[3] - window[5] + window[1], sizes[1])
+    pixels = x.reshape(-1)
+    tallest = np.empty((right - left) * n_channels, x.dtype)  # over the rows of a window; long loops make wide vectors
     for row in range(sizes[2]):
         y = row * window[2] - window[4]
+        first = max(y, 0)
+        for down in range(first, min(y + window[0], sizes[0])):
+            start = ((at[0] + down) * x.shape[1] + at[1] + left) * n_channels
+            _maximum(tallest, pixels[start : start + len(tallest)], down == first)
         for column in columns:
             x0 = column * window[3] - window[5]
             made = out[at[2] + row, at[3] + column]
-            is_first = True
-            for down in range(max(y, 0), min(y + window[0], sizes[0])):
-                for across in range(max(x0, 0), min(x0 + window[1], sizes[1])):
-                    seen = x[at[0] + down, at[1] + across]
-                    if is_first:
-                        for c in range(n_channels):
-                            made[c] = seen[c]
-                    else:
-                        for c in range(n_channels):
-                            made[c] = max(made[c], seen[c])
-                    is_first = False
+            first = max(x0, 0)
+            for across in range(first, min(x0 + window[1], sizes[1])):
+                start = (across - left) * n_channels
+                _maximum(made, tallest[start : start + n_channels], across == first)
+
+
+@njit(cache=True, nogil=True)
+def _maximum(made: NDArray[np.integer], seen: NDArray[np.integer], is_first: bool) -> None:  # noqa: FBT001
+    """Take the larger of each two, or what is seen if it ``is_first``."""
+    if is_first:
+        for i in range(len(made)):
+            made[i] = seen[i]
+    else:
+        for i in range(len(made)):
+            made[i] = max(made[i], seen[i])

@@ -43,7 +43,7 @@ NOISY_FLOAT_COSTS = HostCosts(22.4, 850, 2_400, 130, 58_000_000, 500)
 # The same for what the cores do, however products are computed: an element of a finished feature map checked and handed
 # on, a tap of a pool, an element added. Sums of other crossbars are added where they are made.
 _PS_PER_PUBLISHED = 45
-_PS_PER_TAP = 240
+_PS_PER_TAP = 105
 _PS_PER_ELEMENT = 670
 
 

@@ -7,8 +7,8 @@ Measured in turn, repeat after repeat, in one MPI job of one thread per rank (ra
 - onnxruntime on the quantised model and on the float32 one, the latter also on every rank at once;
 - the value plane on one rank, with ideal crossbars and with noisy ones behind 8-bit ADCs, each with integer and with
   float32 products; with integer ones also noisy crossbars whose ADCs are not linear, each column in its own way;
-- the value plane on all ranks, with the products of --gemm; as a control, with ideal crossbars on every rank at once, each
-  all of it: what that takes longer than on one rank is the machine's.
+- the value plane on all ranks, with the products of --gemm; as a control, ideal crossbars on every rank at once, each
+  rank all of them: what that takes longer than on one rank is the machine's.
 
 Everything is warm. Prints JSON: medians and minima over the repeats, and medians of the ratios within each repeat,
 which are what travels. Seconds are wall time; where others use the machine, too, processor time (cpu_s) says more.
