@@ -1,5 +1,6 @@
 """Which rank owns which clusters in the value plane: blocks of equal work, cut where little has to travel."""
 
+from collections.abc import Hashable
 from itertools import pairwise
 
 import numpy as np
@@ -48,15 +49,22 @@ def balanced_blocks(program: Program, costs: HostCosts, n_ranks: int) -> tuple[S
 
 
 def crossing_bytes(program: Program) -> NDArray[np.int64]:
-    """Return the bytes per image that would cross a cut before each cluster, (n_clusters + 1,)."""
-    steps = np.zeros(program.n_clusters + 2, np.int64)
+    """Return the bytes per image that would cross a cut before each cluster, (n_clusters + 1,).
+
+    What several consumers read crosses a cut once.
+    """
+    pieces: dict[Hashable, tuple[int, set[int]]] = {}
     for channel in program.channels:
         producer, consumer = program.actors[channel.producer], program.actors[channel.consumer]
-        ends = sorted(site for site in (producer.site, consumer.site) if site != program.hbm_site)
-        if len(ends) < 2 or ActorKind.STORE in {producer.kind, consumer.kind}:
+        ends = {producer.site, consumer.site}
+        if program.hbm_site in ends or ActorKind.STORE in {producer.kind, consumer.kind}:
             continue
         n_pixels = carried_map(program, channel).height * len(made_columns(producer, channel.tokens))
         n_bytes = n_pixels * len(channel.carries) * (_SUM_BYTES if carries_sums(producer) else 1)
-        steps[ends[0] + 1] += n_bytes
-        steps[ends[1] + 1] -= n_bytes
+        piece = channel.producer, channel.carries, channel.tokens
+        pieces.setdefault(piece, (n_bytes, set()))[1].update(ends)
+    steps = np.zeros(program.n_clusters + 2, np.int64)
+    for n_bytes, sites in pieces.values():
+        steps[min(sites) + 1] += n_bytes
+        steps[max(sites) + 1] -= n_bytes
     return np.cumsum(steps)[:-1]

@@ -1,4 +1,4 @@
-"""Activations between ranks: one message per channel and image, non-blocking, double-buffered on both ends.
+"""Activations between ranks: one message per piece and image, non-blocking, double-buffered on both ends.
 
 A message is a header of four int64 (magic, channel, image, payload bytes) followed by the raw array. Receives for the
 next image are posted before the present one is done, so a sender finds its receiver ready. Nothing here can deadlock:
@@ -143,7 +143,7 @@ def _lane(flow: Flow) -> _Lane:
 
 
 def flow_tags(channels: Sequence[Channel], owner_of_actor: Mapping[int, int]) -> dict[int, int]:
-    """Number the channels that cross ranks within each pair of ranks: the message tag of each, by channel id."""
+    """Number those channels that cross ranks within each pair of ranks: the message tag of each, by channel id."""
     counts: dict[tuple[int, int], int] = {}
     tags: dict[int, int] = {}
     for channel in channels:

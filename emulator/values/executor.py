@@ -17,7 +17,7 @@ from emulator.values.cores import core_kernel
 from emulator.values.exchange import Exchange, Flow, Traffic, flow_tags
 from emulator.values.gemm import GemmKind
 from emulator.values.maps import Maps, carried_piece, check_operands, made_piece
-from emulator.values.operands import carried_map, carries_sums, made_columns
+from emulator.values.operands import carried_map, carriers, carries_sums, made_columns
 from emulator.values.trees import Tree, find_trees
 from traces.schema import ActorKind
 
@@ -64,8 +64,9 @@ class ValueExecutor:
         self._maps = Maps(program, self._actors)
         self._trees = {tree.top.actor_id: tree for tree in find_trees(program, self._actors, owners)}
         self._convolutions = self._set_up_convolutions(held, gemm)
-        tags = flow_tags(program.channels, owners)
-        self._remote = frozenset(tags)
+        self._carriers, self._received = carriers(program, owners), set[int]()
+        crossing = set(self._carriers.values())
+        tags = flow_tags([channel for channel in program.channels if channel.channel_id in crossing], owners)
         self._exchange = self._open_exchange(comm, owners, tags)
         self._pieces = {
             channel.channel_id: carried_piece(self._maps, program, channel)
@@ -212,13 +213,14 @@ class ValueExecutor:
     # ---- moving feature maps
 
     def _receiver(self, actors: Sequence[Actor]) -> Step:
-        """Return what puts the pieces that other ranks send to ``actors`` into the feature maps."""
-        arriving = [
-            (channel.channel_id, self._pieces[channel.channel_id])
-            for actor in actors
-            for channel in self._into[actor.actor_id]
-            if channel.channel_id in self._pieces
-        ]
+        """Return what puts the pieces that other ranks send to ``actors`` into the feature maps, unless they lie there.
+
+        To be called in the order of the steps: each piece is received where it is read first.
+        """
+        wanted = (self._carriers.get(channel.channel_id) for actor in actors for channel in self._into[actor.actor_id])
+        new = {i: None for i in wanted if i in self._pieces and i not in self._received}  # a set that keeps the order
+        self._received |= new.keys()
+        arriving = [(channel_id, self._pieces[channel_id]) for channel_id in new]
 
         def receive(image: int) -> None:
             for channel_id, piece in arriving:

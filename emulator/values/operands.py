@@ -1,6 +1,6 @@
 """What actors make and channels carry: which columns of which feature map."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +39,21 @@ def carried_map(program: Program, channel: Channel) -> FeatureMap:
 def carries_sums(producer: Actor) -> bool:
     """Tell whether an actor makes partial sums rather than a part of a feature map."""
     return producer.kind is ActorKind.MVM or (producer.kind is ActorKind.REDUCE and not producer.is_root)
+
+
+def carriers(program: Program, owner_of_actor: Mapping[int, int]) -> dict[int, int]:
+    """Return which channel's messages bring what each channel that crosses ranks carries, by channel id.
+
+    Row blocks of a layer, and an addition past it, read the same feature map: what the chip sends to each of their
+    clusters goes to each rank once. Partial sums go to one consumer anyway.
+    """
+    first: dict[Hashable, int] = {}
+    brought_by: dict[int, int] = {}
+    for channel in program.channels:
+        producer, rank = program.actors[channel.producer], owner_of_actor[channel.consumer]
+        if owner_of_actor[channel.producer] != rank:
+            piece: Hashable = channel.channel_id
+            if not carries_sums(producer):
+                piece = channel.producer, rank, carried_map(program, channel), channel.carries, channel.tokens
+            brought_by[channel.channel_id] = first.setdefault(piece, channel.channel_id)
+    return brought_by

@@ -48,5 +48,5 @@ def test_what_crosses_a_cut_is_counted_by_hand() -> None:
     sites = dict(names)
     traffic = crossing_bytes(program)
     assert traffic[0] == 0
-    assert traffic[sites["conv1[0,0]"]] == 12 * 12 * 8 * 2  # the stem's map: to conv1, and past it to the addition
+    assert traffic[sites["conv1[0,0]"]] == 12 * 12 * 8  # the stem's map, once to conv1 and past it to the addition
     assert traffic[-1] == 0
