@@ -8,7 +8,7 @@ from support.values import run_values
 
 from emulator.errors import ProgramError
 from emulator.program.dataflow import Channel
-from emulator.values.operands import carries_sums
+from emulator.values.operands import carriers, carries_sums
 
 
 def a_workload() -> object:
@@ -38,3 +38,25 @@ def test_a_channel_that_brings_too_little_is_refused(part: str) -> None:
         with pytest.raises(ProgramError, match="no channel brings column") as error:
             run_values(lacking, [0, program.n_clusters])  # type: ignore[arg-type]
         assert name in str(error.value)
+
+
+@pytest.mark.parametrize("n_ranks", [2, 3, 5])
+def test_what_several_actors_of_a_rank_read_travels_to_it_once(n_ranks: int) -> None:
+    program = a_workload().program  # type: ignore[attr-defined]
+    n_busy = max(actor.site for actor in program.actors if actor.site != program.hbm_site) + 1
+    owners = {
+        actor.actor_id: 0 if actor.site == program.hbm_site else actor.site * n_ranks // n_busy
+        for actor in program.actors
+    }
+    brought_by = carriers(program, owners)
+    channels = {channel.channel_id: channel for channel in program.channels}
+    crossing = [channel for channel in program.channels if owners[channel.producer] != owners[channel.consumer]]
+    assert brought_by.keys() == {channel.channel_id for channel in crossing}
+    for channel in crossing:
+        carrier = channels[brought_by[channel.channel_id]]
+        assert (carrier.producer, carrier.carries, carrier.tokens) == (
+            channel.producer, channel.carries, channel.tokens,
+        )  # fmt: skip
+        assert owners[carrier.consumer] == owners[channel.consumer]
+    pieces = {(c.producer, owners[c.consumer], c.carries.start, c.carries.end, c.tokens) for c in crossing}
+    assert len(set(brought_by.values())) == len(pieces) < len(crossing)
