@@ -15,8 +15,21 @@ def largest_code(adc_bits: int) -> int:
 
 
 def adc_steps(largest_sums: Real, adc_bits: int) -> Real:
-    """Return the step of each ADC whose range just reaches the given sums; a range of nothing counts as 1."""
-    return np.where(largest_sums > 0, largest_sums, 1.0) / largest_code(adc_bits)
+    """Return the step of each ADC whose range just reaches the given sums.
+
+    A column in which calibration saw nothing gets the widest range of its slice: with next to no range its ADC would
+    clip the noise of every MVM.
+
+    Args:
+        largest_sums: (n_slices, columns), not negative.
+        adc_bits: of the converters.
+
+    Returns:
+        (n_slices, columns), in the units of the sums.
+    """
+    widest = largest_sums.max(axis=1, keepdims=True, initial=0.0)
+    reached = np.where(largest_sums > 0, largest_sums, np.where(widest > 0, widest, 1.0))
+    return reached / largest_code(adc_bits)
 
 
 def nonlinearity(normal: Real, typical_lsb: float) -> NDArray[np.float32]:

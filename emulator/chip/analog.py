@@ -11,6 +11,9 @@ from emulator.units import LeastSignificantBits, MicroSiemens, Ohms, Ratio, Seco
 
 Switch = Annotated[bool, Field(strict=True)]
 
+_MAX_GAIN_SPREAD = 0.2
+_MAX_OUTPUT_NOISE = 10.0
+
 
 class DeviceStatistics(StrEnum):
     """Published parameter sets of phase-change memory (``emulator.analog.pcm`` gives numbers and sources)."""
@@ -92,7 +95,7 @@ class Adc(Spec):
         range: ``per_column``: each column of each crossbar reaches what calibration images need there. ``per_layer``:
             all columns of a layer reach what its largest sum needs. ``fixed``: every column reaches ``fixed_range``.
         fixed_range: for ``fixed`` only, the largest sum as a share of the largest that a column could ever give.
-        gain_spread: deviation of the columns' gains from 1.
+        gain_spread: deviation of the columns' gains from 1; at most 20 %, so that no gain is negative.
         nonlinearity_lsb: how far the codes of a typical column are from a straight line at the worst of them: integral
             non-linearity, as a mean over the columns. Each has a curve of its own, see
             ``emulator.analog.converters.nonlinearity``.
@@ -109,6 +112,10 @@ class Adc(Spec):
             raise ValueError("fixed_range is needed with 'range: fixed', and with no other")
         if self.fixed_range is not None and not 0 < self.fixed_range <= 1:
             raise ValueError("expected fixed_range above 0 % and at most 100 %")
+        if self.gain_spread > _MAX_GAIN_SPREAD:
+            raise ValueError(
+                f"expected gain_spread of at most {100 * _MAX_GAIN_SPREAD:.0f} %, got {100 * self.gain_spread:.6g} %"
+            )
         return self
 
 
@@ -124,7 +131,7 @@ class Analog(Spec):
         dac: ``rounding`` drops the bits of the inputs that ``dac_bits`` has no room for.
         adc: converters that round and clip.
         output_noise: deviation of normal noise on every output of every MVM, in units of the current of one device at
-            its largest conductance under the largest input (AIHWKIT's ``out_noise``).
+            its largest conductance under the largest input (AIHWKIT's ``out_noise``); at most ten such currents.
     """
 
     slices: Annotated[int, Field(ge=1, le=8, strict=True)] = 1
@@ -135,6 +142,15 @@ class Analog(Spec):
     dac: Literal["rounding"] | None = None
     adc: Adc | None = None
     output_noise: Ratio | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if (self.output_noise or 0) > _MAX_OUTPUT_NOISE:
+            raise ValueError(
+                f"expected output_noise of at most {100 * _MAX_OUTPUT_NOISE:.0f} % of one device's largest current, got "
+                f"{100 * (self.output_noise or 0):.6g} %"
+            )
+        return self
 
     @model_validator(mode="after")
     def _devices_for(self) -> Self:

@@ -119,6 +119,12 @@ class PcmIma(Ima):
             raise ValueError(
                 f"adc_bits: converters with a model have {MIN_ADC_BITS} to {MAX_ADC_BITS} bits, got {self.adc_bits}"
             )
+        largest_code = (1 << (self.adc_bits - 1)) - 1
+        if analog.adc is not None and analog.adc.nonlinearity_lsb > largest_code:
+            raise ValueError(
+                f"analog.adc.integral_nonlinearity: ADCs of {self.adc_bits} bits reach {largest_code} LSB, got "
+                f"{analog.adc.nonlinearity_lsb:.6g}"
+            )
         return self
 
 

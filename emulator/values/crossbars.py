@@ -122,8 +122,9 @@ class CrossbarMaker:
         if adc.gain_spread:
             gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(n_physical)
         if adc.fixed_range is not None:
-            largest_sums = np.full(n_physical, adc.fixed_range * self.ima.rows * largest_input * self._largest_digit)
-        return adc_steps(largest_sums.reshape(n_physical), bits), gains, largest_code(bits)
+            largest_sum = adc.fixed_range * self.ima.rows * largest_input * self._largest_digit
+            largest_sums = np.full(largest_sums.shape, largest_sum)
+        return adc_steps(largest_sums, bits).reshape(n_physical), gains, largest_code(bits)
 
     @property
     def _largest_digit(self) -> int:

@@ -8,12 +8,13 @@ from emulator.analog.converters import adc_steps, dac_rounding, largest_code, no
 
 @pytest.mark.parametrize("bits", [2, 4, 8, 12])
 def test_the_largest_sum_falls_on_the_largest_code(bits: int) -> None:
-    sums = np.array([1.0, 37.5, 1e6])
-    assert np.rint(sums / adc_steps(sums, bits)).tolist() == [2 ** (bits - 1) - 1] * 3
+    sums = np.array([[1.0, 37.5, 1e6]])
+    assert np.rint(sums / adc_steps(sums, bits)).tolist() == [[2 ** (bits - 1) - 1] * 3]
 
 
-def test_a_column_without_a_range_gets_a_step() -> None:
-    assert adc_steps(np.zeros(2), 8).tolist() == [1 / 127, 1 / 127]
+def test_a_column_without_a_range_gets_the_widest_of_its_slice() -> None:
+    sums = np.array([[0.0, 254.0, 127.0], [127.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert adc_steps(sums, 8) == pytest.approx(np.array([[2, 2, 1], [1, 1, 1], [1 / 127] * 3]))
 
 
 def test_a_dac_of_six_bits_delivers_multiples_of_four() -> None:

@@ -109,6 +109,18 @@ def test_sliced_weights_take_columns_and_results_of_their_own() -> None:
         ({"wires": {"segment": "1 ohm"}}, "cluster.ima.analog: 'wires' needs 'devices'"),
         ({"wires": {"segment": "1"}}, "cluster.ima.analog.wires.segment: expected a resistance such as '0.35 ohm'"),
         ({"output_noise": 0.06}, "cluster.ima.analog.output_noise: expected a ratio such as '1.5 %', got 0.06 without"),
+        (
+            {"output_noise": "1001 %"},
+            "cluster.ima.analog: expected output_noise of at most 1000 % of one device's largest current, got 1001 %",
+        ),
+        (
+            {"adc": {"range": "per_column", "gain_spread": "21 %", "integral_nonlinearity": "0 LSB"}},
+            "cluster.ima.analog.adc: expected gain_spread of at most 20 %, got 21 %",
+        ),
+        (
+            {"adc": {"range": "per_column", "gain_spread": "0 %", "integral_nonlinearity": "128 LSB"}},
+            "cluster.ima: analog.adc.integral_nonlinearity: ADCs of 8 bits reach 127 LSB, got 128",
+        ),
         ({"slices": 2}, "cluster.ima: analog.slices: weights of 8 bits fill at most 1 cells of 8 bits"),
         (
             {"adc": {"range": "fixed", "gain_spread": "0 %", "integral_nonlinearity": "0 LSB"}},
