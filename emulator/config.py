@@ -61,9 +61,9 @@ class RunConfig(Spec):
 
     Attributes:
         seed: of everything random in the run.
-        devices: what ``aimc program`` wrote: these devices are used instead of newly programmed ones. Conductances, drift
-            and read noise, stuck devices and dead crossbars then follow the seed that the file was made with; the errors
-            of the ADCs and the output noise follow the run's ``seed``: the same devices behind other converters.
+        devices: what ``aimc program`` wrote: these devices are used instead of newly programmed ones. Conductances,
+            drift, read noise, stuck devices and dead crossbars then follow the seed that the file was made with. The
+            errors of the ADCs and the output noise follow the run's: the same devices behind other converters.
     """
 
     chip: Path

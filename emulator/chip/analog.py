@@ -11,8 +11,8 @@ from emulator.units import LeastSignificantBits, MicroSiemens, Ohms, Ratio, Seco
 
 Switch = Annotated[bool, Field(strict=True)]
 
-_MAX_GAIN_SPREAD = 0.2
-_MAX_OUTPUT_NOISE = 10.0
+_MAX_GAIN_SPREAD_PERCENT = 20
+_MAX_OUTPUT_NOISE_PERCENT = 1000
 
 
 class DeviceStatistics(StrEnum):
@@ -112,10 +112,9 @@ class Adc(Spec):
             raise ValueError("fixed_range is needed with 'range: fixed', and with no other")
         if self.fixed_range is not None and not 0 < self.fixed_range <= 1:
             raise ValueError("expected fixed_range above 0 % and at most 100 %")
-        if self.gain_spread > _MAX_GAIN_SPREAD:
-            raise ValueError(
-                f"expected gain_spread of at most {100 * _MAX_GAIN_SPREAD:.0f} %, got {100 * self.gain_spread:.6g} %"
-            )
+        percent = 100 * self.gain_spread
+        if percent > _MAX_GAIN_SPREAD_PERCENT:
+            raise ValueError(f"expected gain_spread of at most {_MAX_GAIN_SPREAD_PERCENT} %, got {percent:.6g} %")
         return self
 
 
@@ -145,10 +144,11 @@ class Analog(Spec):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if (self.output_noise or 0) > _MAX_OUTPUT_NOISE:
+        percent = 100 * (self.output_noise or 0.0)
+        if percent > _MAX_OUTPUT_NOISE_PERCENT:
             raise ValueError(
-                f"expected output_noise of at most {100 * _MAX_OUTPUT_NOISE:.0f} % of one device's largest current, got "
-                f"{100 * (self.output_noise or 0):.6g} %"
+                f"expected output_noise of at most {_MAX_OUTPUT_NOISE_PERCENT} % of one device's largest current, got "
+                f"{percent:.6g} %"
             )
         return self
 
