@@ -2,16 +2,17 @@
 
 Nothing in the emulator blocks inside MPI: an operation is posted, tested, and waited for with short sleeps. A blocking
 receive spins, and where ranks outnumber cores the spinning rank takes the time slice of the rank that it waits for.
+Only the first moment is spent without sleep, and even then whoever else wants the core gets it.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from numpy.typing import NDArray
 
-_N_SPINS = 30
 _SHORTEST_SLEEP_S = 2e-5
 _LONGEST_SLEEP_S = 5e-4
 #: A sleep lasts for such a share of the time waited so far: as much later at most is what came noticed.
@@ -92,9 +93,14 @@ class Comm(Protocol):
 
 
 class PoliteWaiter:
-    """Waits by testing and sleeping, and counts the seconds."""
+    """Waits by testing and sleeping, and counts the seconds.
 
-    def __init__(self) -> None:
+    Args:
+        spin_s: how long to test before the first sleep, letting other processes have the core in between.
+    """
+
+    def __init__(self, spin_s: float = 0.0) -> None:
+        self._spin_s = spin_s
         self._waited_s = 0.0
 
     @property
@@ -108,7 +114,7 @@ class PoliteWaiter:
             return True
         start_s = time.perf_counter()
         try:
-            return _poll(ready, start_s + limit_s)
+            return _poll(ready, start_s + limit_s, self._spin_s)
         finally:
             self._waited_s += time.perf_counter() - start_s
 
@@ -118,15 +124,15 @@ class PoliteWaiter:
             self.wait_until(request.test)
 
 
-def _poll(ready: Callable[[], bool], deadline_s: float) -> bool:
-    """Test some times at once, then with sleeps that grow with the wait up to half a millisecond."""
+def _poll(ready: Callable[[], bool], deadline_s: float, spin_s: float) -> bool:
+    """Test, at first only letting others have the core in between, then with sleeps that grow with the wait."""
     start_s = time.perf_counter()
-    for _ in range(_N_SPINS):
-        if ready():
-            return True
     while not ready():
         now_s = time.perf_counter()
         if now_s >= deadline_s:
             return False
-        time.sleep(min(max(_SLEEP_SHARE * (now_s - start_s), _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S))
+        if now_s - start_s < spin_s:
+            os.sched_yield()
+        else:
+            time.sleep(min(max(_SLEEP_SHARE * (now_s - start_s), _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S))
     return True

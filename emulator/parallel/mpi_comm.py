@@ -13,6 +13,8 @@ from emulator.parallel.comm import PoliteWaiter, Request
 
 #: Bytes per message of a long broadcast or gather; MPI counts with 32 bits.
 _PIECE_BYTES = 1 << 30
+#: A message between two processes of a host takes microseconds; the shortest sleep takes seventy.
+_SPIN_S = 3e-4
 _LAUNCHER_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
 
@@ -48,7 +50,7 @@ class MpiComm(PoliteWaiter):
     """The ranks of an MPI job, on a communicator of their own."""
 
     def __init__(self, base: MPI.Comm | None = None) -> None:
-        super().__init__()
+        super().__init__(_SPIN_S)
         base = MPI.COMM_WORLD if base is None else base
         _check_launcher(MPI.COMM_WORLD.Get_size())
         self._comm, duplicated = base.Idup()

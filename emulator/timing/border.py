@@ -15,11 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.program.lower import Tables
-from emulator.timing.kernel import compiled
+from emulator.timing.compiled import compiled
 from emulator.timing.state import NEVER
-
-#: Actors whose next firings are bounded one by one (see ``promises``).
-DEPTH_ACTORS = 4096
 
 # Kinds of flows in their order within a channel; bursts that go on to a port have its place on the route.
 _ARRIVAL, _ANSWER, _CREDIT = 1 << 20, (1 << 20) + 1, (1 << 20) + 2
@@ -60,8 +57,6 @@ class Border(NamedTuple):
     credit_flow: NDArray[np.int64]  # per channel: credits that leave from its consumer
     bursting: NDArray[np.int64]  # channels that start here and whose bursts or acknowledgements leave
     crediting: NDArray[np.int64]  # channels that end here and start elsewhere
-    order: NDArray[np.int64]  # actors whose ends are bounded along the program, upstream first
-    fringe: NDArray[np.int64]  # their producers that are not among them
 
 
 class _Flows(NamedTuple):
@@ -78,12 +73,11 @@ class _Flows(NamedTuple):
         return _Flows(*(column[chosen] for column in self))
 
 
-def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
+def border_of(t: Tables) -> Border:
     """Return the border of the rank that ``t`` was lowered for.
 
     Args:
         t: the rank's part of the program.
-        depth_actors: actors upstream of the border whose next firings are bounded one by one, at most about so many.
     """
     r, n_channels = _crossing_routes(t), len(t.channels)
     flows, n_entries = _all_flows(r), len(r.port)
@@ -112,8 +106,6 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
     first = entry_start[bursting]
     bursting = bursting[(onward_flow[first] >= 0) | (answer_flow[first] >= 0)]
     crediting = np.flatnonzero(credit_flow >= 0)
-    ends = np.concatenate((t.channels["producer"][bursting], t.channels["consumer"][crediting]))
-    order, fringe = _upstream(t, ends, depth_actors)
     grant_flow = _by_key(n_channels, coming.channel, coming.kind == _CREDIT)
     return Border(
         entry_start=entry_start,
@@ -144,8 +136,6 @@ def border_of(t: Tables, depth_actors: int = DEPTH_ACTORS) -> Border:
         credit_flow=credit_flow,
         bursting=bursting,
         crediting=crediting,
-        order=order,
-        fringe=fringe,
     )
 
 
@@ -198,20 +188,6 @@ def _by_key(n_keys: int, keys: NDArray[np.int64], chosen: NDArray[np.bool_]) -> 
     flow = np.full(n_keys, -1)
     flow[keys[chosen]] = np.flatnonzero(chosen)
     return flow
-
-
-def _upstream(t: Tables, border: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the actors within reach upstream of the border, in program order, and the producers beyond them."""
-    chosen = np.zeros(len(t.actors), np.bool_)
-    wave = np.unique(border)
-    while len(wave) and not (chosen.any() and chosen.sum() + len(wave) > limit):
-        chosen[wave] = True
-        into = t.channels["consumer"] >= 0
-        into[into] = chosen[t.channels["consumer"][into]]
-        producers = t.channels["producer"][into]
-        wave = np.unique(producers[producers >= 0])
-        wave = wave[~chosen[wave]]
-    return np.flatnonzero(chosen), wave.astype(np.int64)
 
 
 @compiled

@@ -1,7 +1,7 @@
-"""The timing plane behind one small face: deliver events from elsewhere, advance to a horizon, hand out the rest."""
+"""The timing plane of one rank behind one small face: memory that grows, records to the sink, errors with names."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +9,16 @@ from numpy.typing import NDArray
 from emulator.errors import CausalityError, ProgramError
 from emulator.program.lower import Tables
 from emulator.timing import kernel
+from emulator.timing.border import Border
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS, TimingSink
 from emulator.timing.state import (
     EVENT_FIELDS,
     N_EVENTS,
     N_FIRINGS,
     N_HEAP,
-    N_OUTBOX,
     N_TRANSFERS,
     NEVER,
     NOW,
-    STARTED,
     State,
     initial_state,
 )
@@ -40,44 +39,25 @@ class PortTotals:
     n_bursts: NDArray[np.int64]
 
 
-class Sent(NamedTuple):
-    """Events for other ranks.
-
-    Attributes:
-        rows: time, place and kind, identity and arguments, one event per row.
-        owner: the rank of each.
-        echo_ps: when each burst can come back here, by way of that rank's ports alone.
-        answer_ps: when it can be acknowledged here.
-    """
-
-    rows: NDArray[np.int64]
-    owner: NDArray[np.int64]
-    echo_ps: NDArray[np.int64]
-    answer_ps: NDArray[np.int64]
-
-
 class TimingEngine:
     """Times a rank's part of a lowered program for a batch of images.
 
-    An engine handles the events of the places (sites and ports) that its rank owns. Events for other places come out of
-    ``advance``; the engine that owns them takes them through ``deliver``. With one rank that owns everything, ``run``
-    is all there is.
+    An engine handles the events of the places (sites and ports) that its rank owns. With one rank that owns everything,
+    ``run`` is all there is; with several, ``rounds`` moves events between engines.
     """
 
     def __init__(self, tables: Tables, n_images: int, sink: TimingSink) -> None:
         self.tables = tables
-        #: Whether ``advance`` stopped where credits or acknowledgements matter that are not yet known here.
-        self.lacks_news = False
         self._sink = sink
-        # Bounds what one event can cause: the actors of one site start, and one actor's channels move their tokens.
-        per_site = np.diff(tables.site_start).max(initial=0)
-        actors = tables.actors
-        fan = (actors["in_end"] - actors["in_start"] + actors["out_end"] - actors["out_start"]).max(initial=0)
-        burst_limit = tables.queues["limit"].max(initial=0)
-        self._margin = int(per_site + 2 * fan * int(tables.channels["slots"].max(initial=0)) + burst_limit + 16)
-        self._state = initial_state(tables, n_images, RECORD_CAPACITY + self._margin)
-        self._reserve("heap", len(actors))  # at the start every site acts at once
-        self._reserve("outbox")
+        actors, limit = tables.actors, int(tables.queues["limit"].max(initial=0))
+        n_inputs = int((actors["in_end"] - actors["in_start"]).max(initial=0))
+        n_outputs = int((actors["out_end"] - actors["out_start"]).max(initial=0))
+        #: Bounds what one event can cause elsewhere: credits for the inputs of a firing, or the bursts of a queue.
+        self.outbox_margin = n_inputs + limit + 16
+        #: And in all: a firing's outputs each start a queue, and the actors of the site start.
+        self.margin = self.outbox_margin + n_outputs + int(np.diff(tables.site_start).max(initial=0))
+        self._state = initial_state(tables, n_images, RECORD_CAPACITY + self.margin)
+        self._reserve_heap(len(actors))  # at the start every site acts at once
 
     @property
     def state(self) -> State:
@@ -88,13 +68,6 @@ class TimingEngine:
     def now_ps(self) -> int:
         """Time of the latest event handled."""
         return int(self._state.counts[NOW])
-
-    @property
-    def next_ps(self) -> int:
-        """Time of the earliest event waiting (zero before the start), or the end of time."""
-        if not self._state.counts[STARTED]:
-            return 0
-        return int(self._state.heap[0, 0]) if self._state.counts[N_HEAP] else END_OF_TIME_PS
 
     @property
     def n_events(self) -> int:
@@ -115,53 +88,56 @@ class TimingEngine:
         return PortTotals(self.tables.port_id[mine], *totals)
 
     def deliver(self, rows: NDArray[np.int64], source: int = -1) -> None:
-        """Take events, rows as ``advance`` returns them, that rank ``source`` sent to places of this one.
+        """Take events that rank ``source`` sent to places of this one, places and channels by their ids on the chip.
 
         Raises:
             CausalityError: an event lies before the time already reached, or belongs elsewhere; names both ends.
         """
-        self._reserve("heap", len(rows))
-        if self._state.counts[N_TRANSFERS] + len(rows) > len(self._state.transfers) - self._margin:
-            self.flush()
+        self.make_room(len(rows))
         failed = kernel.deliver(self.tables, self._state, rows)
         if failed >= 0:
-            time_ps, place, rank = int(rows[failed, 0]), int(rows[failed, 1] >> 3), self.tables.rank
-            raise CausalityError(
-                f"rank {source} sent an event for place {place} at {time_ps} ps, which rank {rank} cannot take: it has "
-                f"arrived at {self.now_ps} ps{'' if time_ps < self.now_ps else ' and does not own the place'}"
-            )
+            self.refuse(rows[failed], source)
 
-    def expect_echoes(
-        self, entry_start: NDArray[np.int64], echo_ps: NDArray[np.int64], answer_echo_ps: NDArray[np.int64]
-    ) -> None:
-        """Keep behind what bursts sent to other ranks can cause here (see ``Border``)."""
-        self._state = self._state._replace(entry_start=entry_start, echo_ps=echo_ps, answer_echo_ps=answer_echo_ps)
+    def refuse(self, event: NDArray[np.int64], source: int) -> NoReturn:
+        """Raise the error of an event from rank ``source`` that cannot be taken.
 
-    def advance(self, horizon_ps: int) -> Sent:
-        """Handle own events before ``horizon_ps``; return the events meant for other engines' places.
-
-        Stops earlier where bursts that it has sent out can come back (see ``expect_echoes``), and where it depends on
-        credits or acknowledgements that another rank may have sent (``lacks_news``).
+        Raises:
+            CausalityError: names both ends.
         """
-        sent: list[Sent] = []
-        while True:
-            horizon_ps = min([horizon_ps, *(int(each.echo_ps.min()) for each in sent[-1:])])
-            reason = kernel.advance(self.tables, self._state, horizon_ps, self._margin)
-            if reason == kernel.CAUSALITY:
-                raise CausalityError(f"rank {self.tables.rank}: time would run backwards at {self.now_ps} ps")
-            if self._state.counts[N_OUTBOX]:
-                sent.append(self._take_outbox())
-            if reason == kernel.HEAP_FULL:
-                self._reserve("heap")
-            elif reason == kernel.RECORDS_FULL:
-                self.flush()
-            elif reason in {kernel.DONE, kernel.NO_NEWS}:
-                self.lacks_news = reason == kernel.NO_NEWS
-                break
-        if len(sent) == 1:
-            return sent[0]
-        nothing = Sent(np.empty((0, EVENT_FIELDS), np.int64), *(np.empty(0, np.int64) for _ in range(3)))
-        return Sent(*(np.concatenate(column) for column in zip(nothing, *sent, strict=True)))
+        time_ps, place, rank = int(event[0]), int(event[1] >> 3), self.tables.rank
+        raise CausalityError(
+            f"rank {source} sent an event for place {place} at {time_ps} ps, which rank {rank} cannot take: it has "
+            f"arrived at {self.now_ps} ps{'' if time_ps < self.now_ps else ' and does not own the place'}"
+        )
+
+    def make_room(self, n_events: int) -> None:
+        """Make room for events that come in and the records that they may cause."""
+        self._reserve_heap(n_events)
+        if self._state.counts[N_TRANSFERS] + n_events > len(self._state.transfers) - self.margin:
+            self.flush()
+
+    def share(self, n_outgoing: int, border: Border) -> None:
+        """Prepare for events that leave: room for so many at once, and what bursts sent out can cause here."""
+        self._state = self._state._replace(
+            outbox=np.empty((n_outgoing, EVENT_FIELDS), np.int64),
+            entry_start=border.entry_start,
+            echo_ps=border.echo_ps,
+            answer_echo_ps=border.answer_echo_ps,
+        )
+
+    def resolve(self, reason: int) -> None:
+        """Mend what the compiled loop stopped for: a full heap or full records.
+
+        Raises:
+            CausalityError: time would run backwards.
+        """
+        if reason == kernel.CAUSALITY:
+            raise CausalityError(f"rank {self.tables.rank}: time would run backwards at {self.now_ps} ps")
+        if reason == kernel.HEAP_FULL:
+            self._reserve_heap()
+        else:
+            assert reason == kernel.RECORDS_FULL, reason
+            self.flush()
 
     def run(self) -> None:
         """Time the whole batch on an engine that owns everything, and hand all records to the sink.
@@ -169,7 +145,8 @@ class TimingEngine:
         Raises:
             ProgramError: nothing can fire although firings are left.
         """
-        self.advance(END_OF_TIME_PS)
+        while reason := kernel.advance(self.tables, self._state, END_OF_TIME_PS, self.margin, 0):
+            self.resolve(reason)
         self.finish()
 
     def finish(self) -> None:
@@ -201,26 +178,11 @@ class TimingEngine:
             self._sink.append(table, columns)
             counts[slot] = 0
 
-    def _take_outbox(self) -> Sent:
-        n_rows = int(self._state.counts[N_OUTBOX])
-        sent = Sent(*(np.empty(shape, np.int64) for shape in ((n_rows, EVENT_FIELDS), n_rows, n_rows, n_rows)))
-        kernel.take_outbox(self.tables, self._state, *sent)
-        return sent
-
-    def _reserve(self, name: str, n_more: int = 0) -> None:
-        """Grow the heap or the outbox until ``n_more`` events and the consequences of the next fit."""
-        heap, outbox = self._state.heap, self._state.outbox
-        if name == "heap":
-            heap = _grown(heap, int(self._state.counts[N_HEAP]), n_more + 2 * self._margin)
-        else:
-            outbox = _grown(outbox, int(self._state.counts[N_OUTBOX]), n_more + 2 * self._margin)
-        self._state = self._state._replace(heap=heap, outbox=outbox)
-
-
-def _grown(rows: NDArray[np.int64], n_used: int, n_more: int) -> NDArray[np.int64]:
-    """Return ``rows`` with room for ``n_more`` behind the ``n_used`` first, the same array if it has it."""
-    if n_used + n_more <= len(rows):
-        return rows
-    larger = np.empty((2 * (n_used + n_more), rows.shape[1]), np.int64)
-    larger[:n_used] = rows[:n_used]
-    return larger
+    def _reserve_heap(self, n_more: int = 0) -> None:
+        """Grow the heap until ``n_more`` events and the consequences of the next fit."""
+        heap, n_used = self._state.heap, int(self._state.counts[N_HEAP])
+        n_needed = n_used + n_more + 2 * self.margin
+        if n_needed > len(heap):
+            larger = np.empty((2 * n_needed, EVENT_FIELDS), np.int64)
+            larger[:n_used] = heap[:n_used]
+            self._state = self._state._replace(heap=larger)

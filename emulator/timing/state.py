@@ -14,7 +14,7 @@ NEVER = 1 << 62
 EVENT_FIELDS = 6
 
 # What ``State.counts`` counts.
-N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT = range(8)
+N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT, PAUSE_AT, PATIENCE = range(10)
 
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
@@ -71,11 +71,13 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
+    counts = np.zeros(10, np.int64)
+    counts[PAUSE_AT] = counts[PATIENCE] = NEVER
     slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(
-        counts=np.zeros(8, np.int64),
+        counts=counts,
         heap=np.empty((4096, EVENT_FIELDS), np.int64),
-        outbox=np.empty((1024, EVENT_FIELDS), np.int64),
+        outbox=np.empty((0, EVENT_FIELDS), np.int64),
         scratch=np.empty(EVENT_FIELDS, np.int64),
         current=np.empty(EVENT_FIELDS, np.int64),
         owned=tables.place_owner == tables.rank,

@@ -16,14 +16,15 @@ from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.errors import CausalityError
 from emulator.parallel.local_comm import LocalComm, run_local
-from emulator.parallel.partition import partition_clusters
 from emulator.program.columns import columns_of
+from emulator.program.cuts import partition_events
 from emulator.program.dataflow import Program
 from emulator.program.lower import lower, lower_program
-from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
+from emulator.program.ownership import boundary_tokens, place_owners
 from emulator.program.token_game import TokenGame
 from emulator.timing import sync
-from emulator.timing.engine import TimingEngine
+from emulator.timing.engine import END_OF_TIME_PS, TimingEngine
+from emulator.timing.links import HEADER
 from emulator.timing.reference_engine import ReferenceEngine
 from emulator.timing.sync import RankTiming
 from launch.prepare import map_only
@@ -155,15 +156,33 @@ def test_messages_of_a_pipeline_are_few() -> None:
 
 
 def test_a_promise_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(*arguments: object) -> None:
-        promised = arguments[-1]
-        assert isinstance(promised, np.ndarray)
-        promised[:] = sync.END_OF_TIME_PS - 1
+    collect = RankTiming._collect
 
-    monkeypatch.setattr(sync, "promise", careless)
+    def believe_too_much(timing: RankTiming) -> None:
+        collect(timing)
+        for link, slot in np.argwhere(timing._sizes > 0):
+            n_flows = np.diff(timing._border.in_start)[link]
+            timing._inbox[link, slot, HEADER : HEADER + n_flows] = END_OF_TIME_PS - 1
+
+    monkeypatch.setattr(RankTiming, "_collect", believe_too_much)
     program = chain(16, [0, 8, 1], [1000, 1000, 1000], n_tokens=4, n_bytes=64, capacity=2)
     with pytest.raises(CausalityError, match=r"rank \d sent an event for place \d+ at \d+ ps, which rank \d cannot"):
         time_on_ranks(program, a_chip(rows=8, columns=8, fan_outs=(2, 8)), [0, 8, 16], 2)
+
+
+def test_messages_that_carry_many_events_arrive_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full outboxes, full records and rings of messages with room for one change nothing."""
+    chip = a_chip(rows=16, columns=8, fan_outs=(4, 4, 8))
+    program = a_small_workload(chip, n_images=1).program
+    whole = MemorySink()
+    TimingEngine(lower_program(program, chip), 40, whole).run()
+    monkeypatch.setattr(sync, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(sync, "_N_SLOTS", 1)
+    monkeypatch.setattr("emulator.timing.engine.RECORD_CAPACITY", 8)
+    cut = int(np.median([actor.site for actor in program.actors]))
+    _, records = time_on_ranks(program, chip, [0, cut, chip.n_clusters], 40)
+    assert records.rows("firings") == whole.rows("firings")
+    assert records.rows("transfers") == whole.rows("transfers")
 
 
 @pytest.mark.slow
@@ -173,9 +192,8 @@ def test_the_main_job_gives_the_records_of_one_rank_on_any_number(policy: str) -
     chip, columns = load_chip(CONFIGS / "chips/bruschi2023.yaml"), columns_of(program)
     whole = MemorySink()
     TimingEngine(lower_program(program, chip), 1, whole).run()
-    events = estimate_events(columns, chip)
     for n_ranks in (2, 3, 4, 5, 7, 8, 16, 32):
-        bounds = partition_clusters(events, n_ranks).tolist()
+        bounds = partition_events(columns, chip, n_ranks).tolist()
         _, records = time_on_ranks(program, chip, bounds, 1, limit_s=200)
         assert records.rows("firings") == whole.rows("firings"), n_ranks
         assert records.rows("transfers") == whole.rows("transfers"), n_ranks

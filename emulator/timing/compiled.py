@@ -1,0 +1,32 @@
+"""How the timing engine is compiled: without reference counts, and kept on disk as one whole."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numba as nb
+from numba.core.dispatcher import Dispatcher
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that allocates nothing, without reference counts: four times faster, half the compile time.
+
+    Numba takes a function from its cache as long as the file of that function is unchanged, although what it calls in
+    other files is compiled into it. So the stamp that it compares is replaced by one of all files of the engine.
+    """
+    kernel: Callable[P, R] = nb.njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]  # not in the stubs
+    if isinstance(kernel, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
+        kept = kernel._cache._cache_file  # type: ignore[attr-defined]  # noqa: SLF001 (numba has no public way)
+        kept._source_stamp = _sources()  # noqa: SLF001
+    return kernel
+
+
+@cache
+def _sources() -> tuple[tuple[str, float, int], ...]:
+    """Return name, time of change and size of every file beside this one."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
