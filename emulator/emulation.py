@@ -14,12 +14,12 @@ from emulator.chip.spec import Chip
 from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span
 from emulator.parallel.comm import Comm
-from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.columns import Columns, columns_of
+from emulator.program.cuts import partition_events
 from emulator.program.dataflow import Program
 from emulator.program.lower import lower, lower_program
-from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
+from emulator.program.ownership import boundary_tokens, place_owners
 from emulator.program.transport import program_from_bytes, program_to_bytes
 from emulator.timing.engine import PortTotals, TimingEngine
 from emulator.timing.records import TimingSink
@@ -193,8 +193,8 @@ def _blocks(workload: Workload, plane: Plane, n_ranks: int) -> tuple[Span, ...]:
     if plane is not Plane.TIMING:
         is_noisy = not is_ideal(workload.mapping.chip.cluster.ima)
         return balanced_blocks(workload.program, host_costs(is_noisy=is_noisy), n_ranks)
-    events = estimate_events(columns_of(workload.program), workload.mapping.chip)
-    return tuple(Span(int(a), int(b)) for a, b in pairwise(partition_clusters(events, n_ranks)))
+    bounds = partition_events(columns_of(workload.program), workload.mapping.chip, n_ranks)
+    return tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
 
 
 def time_part(

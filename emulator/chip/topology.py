@@ -57,6 +57,11 @@ class Topology(Protocol):
         """All ports, in the order of their ids."""
         ...
 
+    @property
+    def subtree_sizes(self) -> Sequence[int]:
+        """Clusters of a subtree whose ports carry only what enters or leaves it, for every level of such."""
+        ...
+
     def route(self, source: int, target: int, access: Access = "write") -> tuple[int, ...]:
         """Port ids on the way from one site to another, in the order travelled; empty within a site."""
         ...
@@ -91,6 +96,11 @@ class Tree:
             n_edges += self.n_clusters // size
         self._hbm_edge = n_edges
         self.ports: Sequence[Port] = _Ports(self)
+
+    @property
+    def subtree_sizes(self) -> Sequence[int]:
+        """Clusters below one edge of each level."""
+        return self._sizes
 
     @property
     def n_ports(self) -> int:

@@ -72,7 +72,7 @@ def place_owners(columns: Columns, chip: Chip, bounds: NDArray[np.int64]) -> NDA
 def _steps_at(columns: Columns, chip: Chip, owners: NDArray[np.int64]) -> _Steps:
     """List the steps of all bursts that touch a place without an owner: port to port, to the consumer, and back."""
     topology, sites, channels = build_topology(chip), sites_of(columns), columns.channels
-    bursts, parts = _bursts(columns, chip), []
+    bursts, parts = bursts_of(columns, chip), []
     for begin in range(0, len(channels), CHUNK):
         chosen = np.arange(begin, min(begin + CHUNK, len(channels)))
         routes = routes_of(columns, sites, topology, chosen)
@@ -116,7 +116,7 @@ def estimate_events(columns: Columns, chip: Chip) -> NDArray[np.int64]:
     topology, sites, channels = build_topology(chip), sites_of(columns), columns.channels
     hbm = columns.n_clusters
     events = np.bincount(sites, weights=columns.actors["n_firings"], minlength=hbm + 2)
-    weight = _bursts(columns, chip)
+    weight = bursts_of(columns, chip)
     for begin in range(0, len(channels), CHUNK):
         chosen = np.arange(begin, min(begin + CHUNK, len(channels)))
         hops = np.diff(routes_of(columns, sites, topology, chosen).start)
@@ -134,7 +134,7 @@ def boundary_tokens(columns: Columns, owners: NDArray[np.int64]) -> NDArray[np.i
     return np.bincount(source, weights=weights, minlength=int(owners.max()) + 1).astype(np.int64)
 
 
-def _bursts(columns: Columns, chip: Chip) -> NDArray[np.int64]:
+def bursts_of(columns: Columns, chip: Chip) -> NDArray[np.int64]:
     """Return the bursts per image of every channel."""
     per_token = -(-columns.token_bytes // chip.cluster.dma.max_burst_bytes)
     total = np.concatenate(([0], np.cumsum(per_token)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.chip.spec import Chip
+from emulator.chip.topology import build_topology
 from emulator.errors import MappingError
 from emulator.mapping.split import TreeNode, balanced_spans, reduction_stages, reduction_tree
 from emulator.network.geometry import Span
@@ -44,18 +45,20 @@ class _Feed:
     n_bytes: NDArray[np.int64]
 
 
-def stack_columns(network: Network, chip: Chip, fan_in: int = 4) -> Columns:
+def stack_columns(network: Network, chip: Chip, fan_in: int = 4, *, aligned: bool = False) -> Columns:
     """Map a stack onto ``chip`` and return its program.
 
     Args:
         network: fully connected layers and additions over feature maps of one pixel.
         chip: where it runs.
         fan_in: partial sums added at once in a reduction tree.
+        aligned: whether a layer begins with a quadrant, the largest that it fills; else with the next cluster. The
+            clusters left out stay idle; in return a layer's own traffic stays inside.
 
     Raises:
         MappingError: the network has other layers, or needs more clusters or more L1 than there is.
     """
-    builder = _StackBuilder(network, chip, fan_in)
+    builder = _StackBuilder(network, chip, fan_in, aligned=aligned)
     for layer in network.layers:
         if any(network.feature_maps[name].shape[:2] != (1, 1) for name in (*layer.inputs, layer.output)):
             raise MappingError(f"{layer.name}: only feature maps of one pixel can be built as a stack")
@@ -71,7 +74,8 @@ def stack_columns(network: Network, chip: Chip, fan_in: int = 4) -> Columns:
 class _StackBuilder:
     """Builds layer by layer, remembering who makes which feature map."""
 
-    def __init__(self, network: Network, chip: Chip, fan_in: int) -> None:
+    def __init__(self, network: Network, chip: Chip, fan_in: int, *, aligned: bool) -> None:
+        self._quadrants = [*build_topology(chip).subtree_sizes] if aligned else [1]
         self._network, self._chip, self._fan_in = network, chip, fan_in
         self._timing, self._pools = ChipTiming(chip), Pools()
         self._actors: list[Records] = []
@@ -156,7 +160,8 @@ class _StackBuilder:
 
     def _take(self, n: int) -> NDArray[np.int64]:
         """Take the next ``n`` clusters."""
-        self._n_clusters += n
+        quadrant = max(size for size in self._quadrants if size <= n)
+        self._n_clusters += -self._n_clusters % quadrant + n
         if self._n_clusters > self._chip.n_clusters:
             raise MappingError(
                 f"{self._network.name} does not fit {self._chip.name}: it needs more than its "

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.network.geometry import Span
-from emulator.parallel.partition import partition_clusters
+from emulator.parallel.partition import move_cuts, partition_clusters
 from emulator.program.dataflow import Program
 from emulator.values.operands import carried_map, carries_sums, made_columns
 from emulator.values.work import HostCosts, estimate_work
@@ -17,7 +17,6 @@ from traces.schema import ActorKind
 _PS_PER_BYTE = 500
 #: Cuts move by at most this share of a block's work.
 _REACH = 0.15
-_N_SWEEPS = 3
 _SUM_BYTES = 4
 
 
@@ -31,20 +30,8 @@ def balanced_blocks(program: Program, costs: HostCosts, n_ranks: int) -> tuple[S
         ParallelError: there are more ranks than clusters with work.
     """
     work = estimate_work(program, costs)
-    bounds = partition_clusters(work, n_ranks)
-    total = np.concatenate(([0], np.cumsum(work)))
     traffic = crossing_bytes(program) * _PS_PER_BYTE
-    reach = _REACH * total[-1] / n_ranks
-    for _ in range(_N_SWEEPS):
-        for i in range(1, n_ranks):
-            before, after = bounds[i - 1], bounds[i + 1]
-            near = np.arange(before + 1, after)
-            near = near[np.abs(total[near] - total[bounds[i]]) <= reach]
-            left = total[near] - total[before] + traffic[before]
-            right = total[after] - total[near] + traffic[after]
-            has_work = (total[near] > total[before]) & (total[near] < total[after])
-            load = np.where(has_work, np.maximum(left, right) + traffic[near], np.iinfo(np.int64).max)
-            bounds[i] = near[np.argmin(load)]
+    bounds = move_cuts(partition_clusters(work, n_ranks), work, traffic, _REACH)
     return tuple(Span(int(a), int(b)) for a, b in pairwise(bounds))
 
 

@@ -30,9 +30,9 @@ from emulator.chip.spec import Chip
 from emulator.emulation import time_part
 from emulator.network.decoder import LLAMA_7B, decoder_stack
 from emulator.parallel.comm import Comm
-from emulator.parallel.partition import partition_clusters
 from emulator.parallel.wire import pack, unpack
 from emulator.program.columns import Columns, columns_of
+from emulator.program.cuts import partition_events
 from emulator.program.lower import lower
 from emulator.program.ownership import estimate_events, place_owners
 from emulator.program.stack import stack_columns
@@ -73,7 +73,15 @@ def workload(job: dict[str, Any]) -> tuple[Columns, Chip]:
     chip = load_chip(ROOT / "configs/chips" / job["chip"])
     if "program" in job:
         return columns_of(program_from_bytes(unpack(Path(job["program"]).read_bytes()))), chip
-    return stack_columns(decoder_stack(replace(LLAMA_7B, n_layers=job["layers"])), chip), chip
+    network = decoder_stack(replace(LLAMA_7B, n_layers=job["layers"]))
+    return stack_columns(network, chip, aligned=job["aligned"]), chip
+
+
+def cut(job: dict[str, Any], columns: Columns, chip: Chip, n_ranks: int) -> NDArray[np.int64]:
+    """Return the block boundaries: those of an ordinary run, unless the job says where two ranks part."""
+    if job.get("cut") and n_ranks == 2:
+        return np.array([0, job["cut"], columns.n_clusters])
+    return partition_events(columns, chip, n_ranks)
 
 
 def on_rank(comm: Comm, job: dict[str, Any]) -> None:
@@ -83,7 +91,7 @@ def on_rank(comm: Comm, job: dict[str, Any]) -> None:
     comm.barrier()
     began = time.perf_counter()
     columns, chip = workload(job)
-    bounds = partition_clusters(estimate_events(columns, chip), comm.size)
+    bounds = cut(job, columns, chip, comm.size)
     sink = DigestSink()
     timed = time_part(columns, chip, bounds, job["images"], comm=comm, sink=sink)
     row = {
@@ -174,7 +182,7 @@ def project(job: dict[str, Any], alone: dict[str, Any], measured: dict[str, Any]
     packing_s = PACKING_S
     rows = []
     for n_ranks in (n for n in PROJECTED if n <= np.count_nonzero(events)):
-        bounds = partition_clusters(events, n_ranks)
+        bounds = partition_events(columns, chip, n_ranks)
         rank = np.searchsorted(bounds, np.arange(columns.n_clusters), side="right") - 1
         load = np.bincount(rank, weights=events, minlength=n_ranks).max() * job["images"]
         site_rank = np.append(rank, (0, n_ranks - 1))
@@ -219,6 +227,8 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[2], help="numbers of ranks beside one")
     parser.add_argument("--tokens", type=int, nargs="+", default=[1, 8], help="tokens per job")
     parser.add_argument("--layers", type=int, default=LLAMA_7B.n_layers, help="layers of the decoder")
+    parser.add_argument("--aligned", action="store_true", help="let every layer of the decoder begin with a quadrant")
+    parser.add_argument("--cut", type=int, metavar="CLUSTER", help="where two ranks part, instead of the best place")
     parser.add_argument("--weak", action="store_true", help="give every rank so many layers")
     parser.add_argument("--resnet", type=int, metavar="IMAGES", help="time ResNet-18 instead")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each job; the fastest counts")
@@ -230,9 +240,11 @@ def main() -> None:
     results = []
     with TemporaryDirectory() as folder:
         if options.resnet:
-            jobs = [{"chip": "bruschi2023.yaml", "program": save_resnet(Path(folder)), "images": options.resnet}]
+            chip = {"chip": "bruschi2023.yaml", "cut": options.cut}
+            jobs = [{**chip, "program": save_resnet(Path(folder)), "images": options.resnet}]
         else:
-            stack = {"chip": "quadrants131072.yaml", "layers": options.layers}
+            chip = {"chip": "quadrants131072.yaml", "cut": options.cut}
+            stack = {**chip, "layers": options.layers, "aligned": options.aligned}
             jobs = [{**stack, "images": n} for n in options.tokens]
         for job in jobs:
             alone = start(job, 1, options.repeats)

@@ -13,13 +13,14 @@ from emulator.chip.load import load_chip
 from emulator.errors import MappingError
 from emulator.mapping.place import map_network
 from emulator.network.decoder import LLAMA_7B, DecoderShape, decoder_stack
-from emulator.parallel.partition import partition_clusters
 from emulator.program.build import build_program
 from emulator.program.columns import Columns, columns_of
+from emulator.program.cuts import partition_events
 from emulator.program.lower import lower
 from emulator.program.ownership import boundary_tokens, estimate_events, place_owners
 from emulator.program.stack import stack_columns
 from emulator.timing.engine import TimingEngine
+from traces.schema import Resource
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -59,13 +60,27 @@ def test_a_stack_that_does_not_fit_says_so() -> None:
         stack_columns(network, a_chip(rows=16, columns=16, fan_outs=(2, 2)))
 
 
+def test_aligned_layers_begin_with_quadrants_and_keep_what_they_do() -> None:
+    chip, network = a_chip(rows=16, columns=16, fan_outs=(4, 4, 4, 4)), decoder_stack(DecoderShape(2, 40, 60, 30))
+    packed, aligned = stack_columns(network, chip), stack_columns(network, chip, aligned=True)
+    for name in ("n_firings", "resource"):
+        assert (packed.actors[name] == aligned.actors[name]).all()
+    assert (packed.channels == aligned.channels).all()
+    on_crossbars = aligned.actors["resource"] == Resource.IMA
+    places = np.unique(aligned.actors["site"][on_crossbars])
+    after_gaps = places[1:][np.diff(places) > 1]
+    assert len(after_gaps) > 5
+    assert (after_gaps % 4 == 0).all()  # every matrix has more than four crossbars and fewer than sixteen
+    assert (packed.actors["site"] <= aligned.actors["site"]).all()
+
+
 def test_seven_billion_weights_are_a_hundred_thousand_crossbars() -> None:
     chip, network = load_chip(CONFIGS / "chips/quadrants131072.yaml"), decoder_stack(LLAMA_7B)
     assert network.total_macs == 32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 32000
     columns = stack_columns(network, chip)
     n_crossbars = 32 * (4 * 16 * 16 + 3 * 16 * 43) + 16 * 125
     assert np.count_nonzero(columns.actors["resource"] == 1) == n_crossbars == 100_816
-    bounds = partition_clusters(estimate_events(columns, chip), 4)
+    bounds = partition_events(columns, chip, 4)
     owners = place_owners(columns, chip, bounds)
     parts = [lower(columns, chip, owners, rank) for rank in range(4)]
     sizes = [len(part.actors) for part in parts]
