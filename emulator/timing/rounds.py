@@ -23,7 +23,7 @@ from emulator.timing.messages import take_all, write
 from emulator.timing.promises import promise
 from emulator.timing.state import N_EVENTS, N_HEAP, N_OUTBOX, NEVER, PATIENCE, PAUSE_AT, State
 
-#: A rank tells how far it has come after so many events...
+#: A rank tells how far it has come after so many events, or half as many as it has actors...
 MOST_EVENTS = 8192
 #: ...or half way to its horizon, after at least so many...
 LEAST_EVENTS = 512
@@ -100,7 +100,7 @@ def horizon(t: Tables, s: State, b: Border, lk: Links) -> int:
 def go(t: Tables, s: State, b: Border, lk: Links, margin: int, outbox_margin: int) -> int:
     """Go as far as promises allow, or until it is time to tell peers; returns why it stopped."""
     began = s.counts[N_EVENTS]
-    s.counts[PAUSE_AT] = began + MOST_EVENTS if len(lk.state) > 0 else NEVER
+    s.counts[PAUSE_AT] = began + max(MOST_EVENTS, len(t.actors) // 2) if len(lk.state) > 0 else NEVER
     s.counts[PATIENCE] = NEVER
     for link in range(len(lk.state)):
         if lk.state[link].peer_waits:

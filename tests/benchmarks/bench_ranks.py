@@ -53,14 +53,17 @@ EVENT_BYTES = 48
 
 
 class DigestSink:
-    """Keeps the digest of the records and none of them."""
+    """Keeps the digest of the records, the time of the last, and none of them."""
 
     def __init__(self) -> None:
         self.digest = Digest()
+        self.makespan_ps = 0
 
     def append(self, table: str, columns: dict[str, NDArray[np.int64]]) -> None:
         """Sum up a batch."""
         self.digest.add(table, columns)
+        if table == "firings":
+            self.makespan_ps = max(self.makespan_ps, int(columns["end_ps"].max()))
 
 
 def peak_bytes() -> int:
@@ -99,6 +102,7 @@ def on_rank(comm: Comm, job: dict[str, Any]) -> None:
         "plane_s": timed.wall_s,
         "n_events": timed.n_events,
         "n_boundary_tokens": timed.n_boundary_tokens,
+        "makespan_ps": sink.makespan_ps,
         **asdict(timed.sync),
         "empty_bytes": empty_bytes,
         "peak_bytes": peak_bytes(),
@@ -142,6 +146,7 @@ def summarize(result: dict[str, Any], alone: dict[str, Any], *, weak: bool) -> d
         max(rank["computing_s"] + rank["packing_s"] + rank["waiting_s"] for rank in each["ranks"])
         for each in (result, alone)
     )
+    makespan_ns = max(rank["makespan_ps"] for rank in ranks) / 1000
     totals = {name: sum(rank[name] for rank in ranks) for name in ("n_events", "n_boundary_tokens", "n_messages")}
     scale = totals["n_events"] / sum(rank["n_events"] for rank in alone["ranks"]) if weak else 1
     return {
@@ -160,6 +165,8 @@ def summarize(result: dict[str, Any], alone: dict[str, Any], *, weak: bool) -> d
         "busy_share_of_largest": round(max(r["n_events"] for r in ranks) * n_ranks / totals["n_events"], 3),
         "waiting_share": round(sum(rank["waiting_s"] for rank in ranks) / n_ranks / loop_s, 3),
         "rounds_of_busiest": max(rank["n_rounds"] for rank in ranks),
+        "emulated_ns_per_round": round(makespan_ns / max(rank["n_rounds"] for rank in ranks), 1),
+        "packing_us_per_round": round(1e6 * sum(r["packing_s"] for r in ranks) / sum(r["n_rounds"] for r in ranks), 1),
         "held_mb_per_rank": round(max(result["held_bytes"]) / 1e6, 1),
         "peak_mb_per_rank": round(max(rank["peak_bytes"] for rank in ranks) / 1e6, 1),
         "peak_mb_before_the_program": round(max(rank["empty_bytes"] for rank in ranks) / 1e6, 1),
@@ -167,48 +174,50 @@ def summarize(result: dict[str, Any], alone: dict[str, Any], *, weak: bool) -> d
     }
 
 
-def project(job: dict[str, Any], alone: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """Project to more ranks: events and tokens of the busiest rank are counted, rounds per token are the measured ones.
+def project(job: dict[str, Any], alone: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Project to more ranks than there are cores here.
 
-    A rank computes its events at the measured speed of one; per round it pays one message, for it can go no further
-    without its peers; boundary events travel at the assumed bandwidth.
+    Counted: the events of the busiest rank and the tokens that cross its borders. Measured: the time of an event on one
+    rank, of promises and packing per round on the fewest ranks, and the rounds on the number of ranks whose borders are
+    most alike: inside layers they are many times those between layers. Assumed: a round waits for one message.
     """
     columns, chip = workload(job)
     events = estimate_events(columns, chip)
     n_events = sum(rank["n_events"] for rank in alone["ranks"])
     event_s = alone["ranks"][0]["computing_s"] / n_events
-    per_token = measured["rounds_of_busiest"] / max(measured["n_boundary_tokens"], 1)
-    events_per_token = measured["n_boundary_events"] / max(measured["n_boundary_tokens"], 1)
-    packing_s = PACKING_S
-    rows = []
+    round_s = rows[1]["packing_us_per_round"] / 1e6 + MESSAGE_S
+    events_per_token = rows[-1]["n_boundary_events"] / max(rows[-1]["n_boundary_tokens"], 1)
+    measured = [(busiest(columns, chip, events, row["n_ranks"])[1], row["rounds_of_busiest"]) for row in rows[1:]]
+    projected = []
     for n_ranks in (n for n in PROJECTED if n <= np.count_nonzero(events)):
-        bounds = partition_events(columns, chip, n_ranks)
-        rank = np.searchsorted(bounds, np.arange(columns.n_clusters), side="right") - 1
-        load = np.bincount(rank, weights=events, minlength=n_ranks).max() * job["images"]
-        site_rank = np.append(rank, (0, n_ranks - 1))
-        ends = [site_rank[columns.actors["site"][columns.channels[end]]] for end in ("producer", "consumer")]
-        crossing = ends[0] != ends[1]
-        tokens = sum(np.bincount(end[crossing], minlength=n_ranks) for end in ends).max() * job["images"]
-        rounds = per_token * tokens
-        computing, messages = load * event_s, rounds * (MESSAGE_S + packing_s)
-        traffic = tokens * events_per_token * EVENT_BYTES / BYTES_PER_S
-        wall_s = computing + messages + traffic
-        rows.append(
+        load, tokens = busiest(columns, chip, events, n_ranks)
+        n_rounds = min(measured, key=lambda each: abs(np.log(each[0] / tokens)))[1]
+        computing_s, rounds_s = load * job["images"] * event_s, n_rounds * round_s
+        traffic_s = tokens * job["images"] * events_per_token * EVENT_BYTES / BYTES_PER_S
+        projected.append(
             {
                 "n_ranks": n_ranks,
-                "events_of_busiest": int(load),
-                "boundary_tokens_of_busiest": int(tokens),
-                "computing_s": round(float(computing), 4),
-                "messages_s": round(float(messages), 4),
-                "traffic_s": round(float(traffic), 6),
-                "speed_up": round(float(n_events * event_s / wall_s), 1),
+                "events_of_busiest": load * job["images"],
+                "boundary_tokens_of_busiest": tokens * job["images"],
+                "rounds": n_rounds,
+                "computing_s": round(computing_s, 4),
+                "rounds_s": round(rounds_s, 4),
+                "traffic_s": round(traffic_s, 6),
+                "speed_up": round(n_events * event_s / (computing_s + rounds_s + traffic_s), 1),
             }
         )
-    return rows
+    return projected
 
 
-#: Wall time of one round in promises, packing and unpacking: assumed for compiled code, five times less than measured.
-PACKING_S = 6e-5
+def busiest(columns: Columns, chip: Chip, events: NDArray[np.int64], n_ranks: int) -> tuple[int, int]:
+    """Return the most events of a rank per image, and the most tokens that enter or leave one."""
+    bounds = partition_events(columns, chip, n_ranks)
+    rank = np.searchsorted(bounds, np.arange(columns.n_clusters), side="right") - 1
+    site_rank = np.append(rank, (0, n_ranks - 1))
+    ends = [site_rank[columns.actors["site"][columns.channels[end]]] for end in ("producer", "consumer")]
+    crossing = ends[0] != ends[1]
+    tokens = sum(np.bincount(end[crossing], minlength=n_ranks) for end in ends)
+    return int(np.bincount(rank, weights=events, minlength=n_ranks).max()), int(np.max(tokens))
 
 
 def save_resnet(folder: Path) -> str:
@@ -254,7 +263,7 @@ def main() -> None:
                 rows.append(summarize(start(grown, n, options.repeats), alone, weak=options.weak))
             entry = {"job": {**job, "program": "resnet18"} if options.resnet else job, "measured": rows}
             if not options.weak:
-                entry["projected"] = project(job, alone, rows[1])
+                entry["projected"] = project(job, alone, rows)
             results.append(entry)
     print(json.dumps(results, indent=2))
 
