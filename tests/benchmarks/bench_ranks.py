@@ -220,12 +220,12 @@ def busiest(columns: Columns, chip: Chip, events: NDArray[np.int64], n_ranks: in
     return int(np.bincount(rank, weights=events, minlength=n_ranks).max()), int(np.max(tokens))
 
 
-def save_resnet(folder: Path) -> str:
-    """Build ResNet-18's program once for all ranks."""
+def save_resnet(folder: Path, policy: str) -> str:
+    """Map ResNet-18 and build its program once for all ranks."""
     from launch.prepare import map_only
 
     saved = folder / "program"
-    _, program = map_only(ROOT / "configs/runs/resnet18-naive.yaml", lambda *_: None)
+    _, program = map_only(ROOT / "configs/runs" / f"resnet18-{policy}.yaml", lambda *_: None)
     saved.write_bytes(pack(program_to_bytes(program)))
     return str(saved)
 
@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--cut", type=int, metavar="CLUSTER", help="where two ranks part, instead of the best place")
     parser.add_argument("--weak", action="store_true", help="give every rank so many layers")
     parser.add_argument("--resnet", type=int, metavar="IMAGES", help="time ResNet-18 instead")
+    parser.add_argument("--policy", default="naive", choices=("naive", "replicated", "paper"), help="of ResNet-18")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each job; the fastest counts")
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -250,7 +251,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         if options.resnet:
             chip = {"chip": "bruschi2023.yaml", "cut": options.cut}
-            jobs = [{**chip, "program": save_resnet(Path(folder)), "images": options.resnet}]
+            jobs = [{**chip, "program": save_resnet(Path(folder), options.policy), "images": options.resnet}]
         else:
             chip = {"chip": "quadrants131072.yaml", "cut": options.cut}
             stack = {**chip, "layers": options.layers, "aligned": options.aligned}
@@ -261,7 +262,10 @@ def main() -> None:
             for n in options.ranks:
                 grown = {**job, "layers": job["layers"] * n} if options.weak else job
                 rows.append(summarize(start(grown, n, options.repeats), alone, weak=options.weak))
-            entry = {"job": {**job, "program": "resnet18"} if options.resnet else job, "measured": rows}
+            entry = {
+                "job": {**job, "program": f"resnet18 {options.policy}"} if options.resnet else job,
+                "measured": rows,
+            }
             if not options.weak:
                 entry["projected"] = project(job, alone, rows)
             results.append(entry)
