@@ -33,8 +33,12 @@ def report_run(options: ReportOptions) -> None:
 
     Raises:
         ConfigError: ``options.chip`` is no chip file.
-        TraceError: the trace cannot be read, or a picture cannot be written.
+        TraceError: the trace cannot be read, or a picture or the page cannot be written.
     """
+    if options.html:
+        from traces.html.page import plotly_script
+
+        plotly_script()  # what cannot be written shall be said before anything is drawn
     costs = read_costs(options.chip) if options.chip else None
     with Trace(options.trace) as trace, working("reading the trace and working out its figures"):
         keep_traces([trace], options.html, options.timeline)

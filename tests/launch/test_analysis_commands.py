@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert captured.out == ""
     assert captured.err.startswith("aimc: error: ")
     return captured.err
+
+
+def test_a_page_that_cannot_be_made_is_refused_before_anything_is_drawn(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    assert "needs plotly" in refusal(capsys, "report", run, "--html", tmp_path / "page.html")
+    assert not (run / "timeline.png").exists()
 
 
 def test_the_trace_that_is_read_is_never_written_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
