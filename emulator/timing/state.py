@@ -14,7 +14,7 @@ NEVER = 1 << 62
 EVENT_FIELDS = 6
 
 # What ``State.counts`` counts.
-N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT, PAUSE_AT, PATIENCE = range(10)
+N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, FURTHEST, N_EVENTS, STARTED, LIMIT, PAUSE_AT, PATIENCE = range(11)
 
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
@@ -71,7 +71,7 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
-    counts = np.zeros(10, np.int64)
+    counts = np.zeros(11, np.int64)
     counts[PAUSE_AT] = counts[PATIENCE] = NEVER
     slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(
