@@ -11,12 +11,15 @@ from support.programs import actor, edge, program_of
 from support.records import MemorySink
 from support.schedule import run_scheduled
 
+from emulator.network.geometry import Span
 from emulator.program.columns import columns_of
+from emulator.program.dataflow import Channel
 from emulator.program.lower import lower, lower_program
 from emulator.program.ownership import place_owners
 from emulator.timing import sync
 from emulator.timing.engine import TimingEngine
 from emulator.timing.sync import RankTiming
+from traces.schema import Resource
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -92,3 +95,40 @@ def test_a_firing_that_takes_no_time_does_not_overtake_credit(
     owners = place_owners(columns_of(program), chip, np.array([0, 8, 16]))
     for seed in range(3):
         check(Case(program, chip, owners, 2, 1), seed)
+
+
+#: Owners of clusters, HBM, drain and ports, a digit each.
+_OWNERS = "2004422242410423113230020320220104000242444244212324222323404122204144131203014344242430331314"
+_STAGES = [  # site, resource, cycles
+    (15, 2, (4, 100, 8, 34, 100, 34, 100)),
+    (11, 2, (100, 8)),
+    (11, 2, (0, 0, 0, 0, 0, 0)),
+    (15, 2, (8, 34, 4, 1, 8, 34, 4)),
+    (5, 1, (4,)),
+    (5, 2, (1, 0, 0, 4)),
+    (15, 2, (30, 2, 8, 2, 100, 100, 4)),
+]
+_EDGES = [  # producer, consumer, tokens, bytes, need, freed, capacity, slots
+    (0, 1, (0, 1, 2, 3, 4, 5, 6), (1, 1, 64, 128, 4096, 6000, 2049), (3, 7), (3, 7), 4, 1),
+    (1, 2, (0,), (2049,), (0, 0, 1, 1, 1, 1), (0, 0, 0, 1, 1, 1), 4, 2),
+    (0, 2, tuple(range(7)), (6000, 64, 2049, 6000, 4096, 2049, 2049), (0, 2, 3, 4, 6, 7), (0, 2, 2, 2, 2, 7), 5, 1),
+    (2, 3, (0, 1, 2, 3, 4, 5), (128, 4096, 2049, 6000, 1, 4096), (0, 0, 0, 1, 1, 3, 6), (0, 0, 0, 1, 1, 3, 6), 3, 1),
+    (3, 4, (0, 1, 2, 3, 4, 5, 6), (64, 128, 64, 2048, 64, 6000, 1), (7,), (7,), 10, 3),
+    (0, 4, (0, 2, 5), (2049, 2049, 64), (3,), (3,), 4, 2),
+    (1, 5, (0, 1), (6000, 64), (0, 0, 2, 2), (0, 0, 2, 2), 3, 3),
+    (3, 6, tuple(range(7)), (64, 2049, 64, 4096, 2049, 64, 2048), (0, 2, 3, 4, 5, 7, 7), (0, 2, 3, 4, 5, 7, 7), 2, 3),
+]  # fmt: skip
+
+
+def test_nobody_waits_for_acknowledgements_that_have_been_handled() -> None:
+    """A queue at its limit whose bursts to other ranks are acknowledged in the round in which it holds others up."""
+    actors = [
+        replace(actor(s, 0, n_firings=len(d), resource=Resource(r)), durations_ps=tuple(1000 * x for x in d))
+        for s, r, d in _STAGES
+    ]
+    channels = [Channel(-1, p, c, 0, Span(0, 1), *rest) for p, c, *rest in _EDGES]
+    chip = a_chip(rows=8, columns=8, fan_outs=(2, 8))
+    chip = with_latencies(chip, program=0, outstanding=(1, 2), levels=[1, 20], hbm=100)
+    case = Case(program_of(16, actors, channels), chip, np.array([int(digit) for digit in _OWNERS]), 5, 3)
+    for seed in range(60):
+        check(case, seed, (0.1, 0.5, 0.9)[seed % 3])
