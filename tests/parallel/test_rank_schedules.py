@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.cases import Case, a_case, with_latencies
 from support.networks import a_chip
-from support.programs import actor, edge, program_of
+from support.programs import actor, chain, edge, program_of
 from support.records import MemorySink
 from support.schedule import run_scheduled
 
@@ -17,7 +17,11 @@ from emulator.program.dataflow import Channel
 from emulator.program.lower import lower, lower_program
 from emulator.program.ownership import place_owners
 from emulator.timing import sync
+from emulator.timing.border import border_of
 from emulator.timing.engine import TimingEngine
+from emulator.timing.links import links_of
+from emulator.timing.messages import helps
+from emulator.timing.state import NEVER
 from emulator.timing.sync import RankTiming
 from traces.schema import Resource
 
@@ -132,3 +136,20 @@ def test_nobody_waits_for_acknowledgements_that_have_been_handled() -> None:
     case = Case(program_of(16, actors, channels), chip, np.array([int(digit) for digit in _OWNERS]), 5, 3)
     for seed in range(60):
         check(case, seed, (0.1, 0.5, 0.9)[seed % 3])
+
+
+def test_that_nothing_more_will_leave_is_told_to_a_peer_that_gets_credits_alone() -> None:
+    """Or two ranks between which only credits pass both wait, at the end, for the other to say that it is done."""
+    chip = a_chip(rows=8, columns=8, fan_outs=(2, 8))
+    columns = columns_of(chain(16, [0, 8], [1000, 1000], n_tokens=2, n_bytes=64, capacity=1))
+    tables = lower(columns, chip, place_owners(columns, chip, np.array([0, 8, 16])), 1)
+    border = border_of(tables)
+    links = links_of(tables, border, 1)
+    assert len(border.news_out)
+    assert border.news_out.all()
+    links.latest_ps[:] = NEVER - 1
+    assert not helps(border, links, 0)
+    links.latest_ps[:] = NEVER
+    assert helps(border, links, 0)
+    links.promised_ps[:] = NEVER
+    assert not helps(border, links, 0)
