@@ -86,7 +86,7 @@ def take_late(t: Tables, s: State, kind: int, channel: int, row: NDArray[np.int6
     state = s.channels[channel]
     if kind == CREDIT:
         state.credit += row[3]
-        return bool(state.unsent == 0)
+        return bool(state.unsent == 0 and state.lacked_ps <= row[0])
     if kind != ACK:
         return False
     queue_id = t.channels[channel].queue

@@ -19,10 +19,11 @@ N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, FURTHEST, N_EVENTS, STARTED, LIMI
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
 #: Per channel, tokens counted since the start. At the producer: ``slots_used`` in its buffer, of which ``unsent`` lack
-#: credit; ``made``, ``sent`` and ``acked``; ``credit`` is room at the consumer not yet promised to a token. At the
-#: consumer: ``arrived``. Fields ending in ``_bytes`` count within the token under way.
+#: credit; ``made``, ``sent`` and ``acked``; ``credit`` is room at the consumer not yet promised to a token, which one
+#: last lacked at ``lacked_ps``. At the consumer: ``arrived``. Fields ending in ``_bytes`` count within the token under
+#: way.
 CHANNEL_STATE = record_type(
-    "credit unsent slots_used made sent sent_bytes acked acked_bytes n_bursts arrived arrived_bytes"
+    "credit unsent slots_used made sent sent_bytes acked acked_bytes n_bursts arrived arrived_bytes lacked_ps"
 )
 #: Per DMA queue: what it does, bursts outstanding, head and length of its part of the ring.
 QUEUE_STATE = record_type("activity n_outstanding head n_waiting")
