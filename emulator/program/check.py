@@ -29,6 +29,8 @@ def _check_ends(program: Program, channel: Channel) -> None:
         raise ProgramError(f"{where}: the producer must come before the consumer in the order of the actors")
     if len(channel.token_bytes) != channel.n_tokens:
         raise ProgramError(f"{where}: {channel.n_tokens} tokens per image, but {len(channel.token_bytes)} sizes")
+    if min(channel.token_bytes, default=1) < 1:
+        raise ProgramError(f"{where}: every token must have a byte at least, sizes are {channel.token_bytes}")
     made = (-1, *channel.tokens, producer.n_firings)
     if not channel.tokens or any(later <= earlier for earlier, later in pairwise(made)):
         raise ProgramError(

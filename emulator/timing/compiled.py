@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numba as nb
 from numba.core.dispatcher import Dispatcher
+
+from emulator.program import lower
+from traces import schema
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,12 +25,20 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     kernel: Callable[P, R] = nb.njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]  # not in the stubs
     if isinstance(kernel, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
         kept = kernel._cache._cache_file  # type: ignore[attr-defined]  # noqa: SLF001 (numba has no public way)
-        kept._source_stamp = _sources()  # noqa: SLF001
+        kept._source_stamp = stamp_of(sources())  # noqa: SLF001
     return kernel
 
 
 @cache
-def _sources() -> tuple[tuple[str, float, int], ...]:
-    """Return name, time of change and size of every file beside this one."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
+def sources() -> tuple[Path, ...]:
+    """Return every file beside this one, and those whose constants and fields are compiled into the engine."""
+    return (*sorted(Path(__file__).parent.glob("*.py")), Path(lower.__file__), Path(schema.__file__))
+
+
+@cache
+def stamp_of(files: tuple[Path, ...]) -> str:
+    """Return a hash of what the files say: copies and installed packages may share times and sizes, and differ."""
+    digest = sha256()
+    for file in files:
+        digest.update(sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -12,6 +12,7 @@ from emulator.timing.events import ACK, ARRIVE, CREDIT, DMA, FIRE_END, PORT, SEN
 from emulator.timing.firings import CAUSE_ACTOR, fire_ready, record_firing
 from emulator.timing.state import (
     EVENT_FIELDS,
+    FURTHEST,
     LIMIT,
     N_EVENTS,
     N_FIRINGS,
@@ -30,6 +31,16 @@ DONE, PAUSED, NO_NEWS, RECORDS_FULL, HEAP_FULL, CAUSALITY, REFUSED = range(7)
 
 
 @compiled
+def is_over(s: State, time: int, place_and_kind: int) -> bool:
+    """Tell whether an event of such a key would have been handled by now.
+
+    At one time that is so once any later key has had its turn, although an earlier one may have followed: a firing that
+    takes no time ends behind the arrival that started it.
+    """
+    return bool(time < s.counts[NOW] or (time == s.counts[NOW] and place_and_kind < s.counts[FURTHEST]))
+
+
+@compiled
 def lacks_news(t: Tables, s: State, actor: int, now: int) -> bool:
     """Tell whether a firing that ends may depend on what another engine has not told of yet.
 
@@ -38,12 +49,15 @@ def lacks_news(t: Tables, s: State, actor: int, now: int) -> bool:
     """
     static = t.actors[actor]
     phase = s.actors[actor].fired % static.n_firings
+    granted_by = now + is_over(
+        s, now, static.site * 8 + CREDIT
+    )  # at the same time, credit has its turn later as a rule
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends, state = t.channels[channel], s.channels[channel]
         if ends.route_start == ends.route_end or not t.made[ends.made_start + phase]:
             continue
-        if s.grant_ps[channel] < now and state.credit == 0:
+        if s.grant_ps[channel] < granted_by and state.credit == 0:
             return True
         if state.slots_used + 1 >= ends.slots and s.queues[ends.queue].n_outstanding > 0:
             if s.answer_ps[ends.queue] <= now:
@@ -72,7 +86,7 @@ def take_late(t: Tables, s: State, kind: int, channel: int, row: NDArray[np.int6
     state = s.channels[channel]
     if kind == CREDIT:
         state.credit += row[3]
-        return bool(state.unsent == 0)
+        return bool(state.unsent == 0 and state.lacked_ps <= row[0])
     if kind != ACK:
         return False
     queue_id = t.channels[channel].queue
@@ -130,10 +144,7 @@ def deliver(t: Tables, s: State, rows: NDArray[np.int64]) -> int:
         channel = find(t.channel_id, row[2] if kind == CREDIT else row[2] >> 32)
         if place < 0 or channel < 0 or not s.owned[place]:
             return i
-        is_past = row[0] < s.counts[NOW]
-        if kind == ACK and row[0] == s.counts[NOW]:
-            is_past = place * 8 + kind < s.current[1]
-        if is_past:
+        if row[0] < s.counts[NOW] or (kind in (ACK, CREDIT) and is_over(s, row[0], place * 8 + kind)):
             if not take_late(t, s, kind, channel, row):
                 return i
             s.counts[N_EVENTS] += 1
@@ -194,6 +205,7 @@ def advance(  # noqa: C901 (a case per kind of event)
         now = event[0]
         if now < s.counts[NOW]:
             return CAUSALITY
+        s.counts[FURTHEST] = max(s.counts[FURTHEST], event[1]) if now == s.counts[NOW] else event[1]
         s.counts[NOW] = now
         s.counts[N_EVENTS] += 1
         if kind == PORT:

@@ -77,15 +77,19 @@ def take_all(
 
 @compiled
 def helps(b: Border, lk: Links, link: int) -> bool:
-    """Tell whether new promises let the peer go further: for credits only where it lacks some."""
+    """Tell whether new promises let the peer go further: for credits only where it lacks some.
+
+    That nothing more will leave is always worth telling: two peers with credits alone would wait for it in vain.
+    """
     state = lk.state[link]
-    before, after, has_news = state.echoes_ps, NEVER, False
+    before, after, has_news, is_over = state.echoes_ps, NEVER, False, True
     for flow in range(b.out_start[link], b.out_start[link + 1]):
+        is_over &= lk.latest_ps[flow] >= NEVER
         if b.news_out[flow]:
             has_news |= lk.latest_ps[flow] > lk.promised_ps[flow]
         else:
             before, after = min(before, lk.promised_ps[flow]), min(after, lk.latest_ps[flow])
-    return bool(after > before or (state.peer_wants and (state.owes_answer or has_news)))
+    return bool(after > before or (state.peer_wants and (state.owes_answer or has_news)) or (is_over and has_news))
 
 
 @compiled
@@ -132,15 +136,19 @@ def has_nothing_left(b: Border, lk: Links, link: int) -> bool:
 
 @compiled
 def remember(lk: Links, link: int) -> None:
-    """Remember until they are answered when the bursts of the message just written can come back."""
+    """Remember until they are answered when the bursts of the message just written can come back.
+
+    Where too many are unanswered the message stands for the latest of those before it, too, and says so: the peer may
+    have answered them, but here only the answer to this one will count.
+    """
     state, message, entries = lk.state[link], lk.outgoing[link], lk.unanswered[link]
     if state.n_unanswered < len(entries):
         entries[state.n_unanswered, ECHO] = entries[state.n_unanswered, ANSWER] = NEVER
         state.n_unanswered += 1
     last = entries[state.n_unanswered - 1]
     last[0] = state.n_sent
-    last[ECHO] = min(last[ECHO], message[ECHO])
-    last[ANSWER] = min(last[ANSWER], message[ANSWER])
+    message[ECHO] = last[ECHO] = min(last[ECHO], message[ECHO])
+    message[ANSWER] = last[ANSWER] = min(last[ANSWER], message[ANSWER])
     state.back_ps = min(state.back_ps, message[ECHO])
     state.answer_ps = min(state.answer_ps, message[ANSWER])
 

@@ -42,8 +42,8 @@ def is_under_way(s: State, channel: int) -> bool:
 
 
 @compiled
-def note_news(s: State, b: Border, lk: Links) -> None:
-    """Tell the engine until when it knows all credits and acknowledgements."""
+def note_news(t: Tables, s: State, b: Border, lk: Links) -> None:
+    """Tell the engine until when it knows all credits and acknowledgements, of bursts not yet sent out, too."""
     for i in range(len(b.granted)):
         s.grant_ps[b.granted[i]] = lk.clock_ps[b.grant_flow[b.granted[i]]]
     for i in range(len(b.answered)):
@@ -54,6 +54,10 @@ def note_news(s: State, b: Border, lk: Links) -> None:
         s.answered_ps[channel] = known_ps
         if is_under_way(s, channel):
             s.answer_ps[queue] = min(s.answer_ps[queue], known_ps)
+    for i in range(s.counts[N_OUTBOX]):
+        if s.outbox[i, 1] & 7 == PORT and t.channels[s.outbox[i, 2] >> 32].producer >= 0:
+            queue = t.channels[s.outbox[i, 2] >> 32].queue
+            s.answer_ps[queue] = min(s.answer_ps[queue], echo(s, s.answer_echo_ps, s.outbox[i]))
 
 
 @compiled
@@ -98,7 +102,11 @@ def horizon(t: Tables, s: State, b: Border, lk: Links) -> int:
 
 @compiled
 def go(t: Tables, s: State, b: Border, lk: Links, margin: int, outbox_margin: int) -> int:
-    """Go as far as promises allow, or until it is time to tell peers; returns why it stopped."""
+    """Go as far as promises allow, or until it is time to tell peers; returns why it stopped.
+
+    On the way acknowledgements that have come are handled, and what was unknown until then may not matter any more: it
+    is worked out anew before this rank waits for others.
+    """
     began = s.counts[N_EVENTS]
     s.counts[PAUSE_AT] = began + max(MOST_EVENTS, len(t.actors) // 2) if len(lk.state) > 0 else NEVER
     s.counts[PATIENCE] = NEVER
@@ -109,9 +117,11 @@ def go(t: Tables, s: State, b: Border, lk: Links, margin: int, outbox_margin: in
     now = s.heap[0, 0] if s.counts[N_HEAP] > 0 else 0
     target = now + (limit - now) // 2 if now < limit < NEVER else limit
     while True:
+        before = s.counts[N_EVENTS]
         reason = advance(t, s, target, margin, outbox_margin)
-        if reason != DONE:
+        if reason != DONE and (reason != NO_NEWS or s.counts[N_EVENTS] == before):
             return int(reason)
+        note_news(t, s, b, lk)
         target = horizon(t, s, b, lk)
         if s.counts[N_HEAP] == 0 or s.heap[0, 0] >= target:
             return DONE
@@ -157,8 +167,7 @@ def round_of(
     began = _clock_us()
     if not take_all(t, s, b, lk, inbox, sizes):
         return REFUSED
-    if s.counts[N_OUTBOX] == 0:  # else it goes on with a round that was broken off
-        note_news(s, b, lk)
+    note_news(t, s, b, lk)
     reason = go(t, s, b, lk, margin, outbox_margin)
     lk.totals[COMPUTING_US] += _clock_us() - began
     if reason not in (DONE, NO_NEWS, PAUSED):

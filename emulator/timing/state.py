@@ -14,15 +14,16 @@ NEVER = 1 << 62
 EVENT_FIELDS = 6
 
 # What ``State.counts`` counts.
-N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, N_EVENTS, STARTED, LIMIT, PAUSE_AT, PATIENCE = range(10)
+N_HEAP, N_OUTBOX, N_FIRINGS, N_TRANSFERS, NOW, FURTHEST, N_EVENTS, STARTED, LIMIT, PAUSE_AT, PATIENCE = range(11)
 
 #: Per actor: firings ended, firings in the whole run, is it firing, since when, and why it could not start earlier.
 ACTOR_STATE = record_type("fired target busy started_ps cause cause_channel")
 #: Per channel, tokens counted since the start. At the producer: ``slots_used`` in its buffer, of which ``unsent`` lack
-#: credit; ``made``, ``sent`` and ``acked``; ``credit`` is room at the consumer not yet promised to a token. At the
-#: consumer: ``arrived``. Fields ending in ``_bytes`` count within the token under way.
+#: credit; ``made``, ``sent`` and ``acked``; ``credit`` is room at the consumer not yet promised to a token, which one
+#: last lacked at ``lacked_ps``. At the consumer: ``arrived``. Fields ending in ``_bytes`` count within the token under
+#: way.
 CHANNEL_STATE = record_type(
-    "credit unsent slots_used made sent sent_bytes acked acked_bytes n_bursts arrived arrived_bytes"
+    "credit unsent slots_used made sent sent_bytes acked acked_bytes n_bursts arrived arrived_bytes lacked_ps"
 )
 #: Per DMA queue: what it does, bursts outstanding, head and length of its part of the ring.
 QUEUE_STATE = record_type("activity n_outstanding head n_waiting")
@@ -71,7 +72,7 @@ def initial_state(tables: Tables, n_images: int, record_capacity: int) -> State:
     actors["cause_channel"] = -1
     channels = np.zeros(len(tables.channels), CHANNEL_STATE)
     channels["credit"] = tables.channels["capacity"]
-    counts = np.zeros(10, np.int64)
+    counts = np.zeros(11, np.int64)
     counts[PAUSE_AT] = counts[PATIENCE] = NEVER
     slots = int(tables.channels["slots"][tables.channels["producer"] >= 0].sum())
     return State(

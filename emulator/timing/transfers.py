@@ -38,6 +38,8 @@ def send_token(t: Tables, s: State, channel: int, now: int) -> None:
 def take_credit(t: Tables, s: State, channel: int, n_tokens: int, now: int) -> None:
     """Add room at the consumer and send the tokens that waited for it."""
     state = s.channels[channel]
+    if state.unsent > 0 and state.credit == 0:
+        state.lacked_ps = now
     state.credit += n_tokens
     while state.unsent > 0 and state.credit > 0:
         state.unsent -= 1

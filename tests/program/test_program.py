@@ -84,6 +84,7 @@ def test_a_deadlock_is_found_and_described() -> None:
     ("change", "message"),
     [
         ({"token_bytes": (64,) * 3}, "4 tokens per image, but 3 sizes"),
+        ({"token_bytes": (64, 64, 0, 64)}, "every token must have a byte at least"),
         ({"tokens": (0, 2, 1, 3)}, "tokens must be firings 0 to 3 in order"),
         ({"tokens": (1, 2, 3, 4)}, "tokens must be firings 0 to 3 in order"),
         ({"need": (1, 2, 3)}, "3 entries in need, 4 firings"),

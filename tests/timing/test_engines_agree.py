@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.programs import actor, program_of, programs
+from support.programs import actor, chain, program_of, programs
 from support.records import MemorySink
 
 from emulator.chip.load import load_chip
@@ -56,6 +56,19 @@ def test_an_acknowledgement_by_which_something_has_gone_already_is_a_causality_e
         engine.deliver(np.array([[7, acknowledgement, 0, 64, 0, 0]]), source=2)
 
 
+def test_credit_for_which_a_token_has_waited_longer_already_is_a_causality_error() -> None:
+    program = chain(16, [0, 5], [1000, 900_000], n_tokens=6, n_bytes=64, capacity=1)
+    engine = TimingEngine(lower_program(program, CHIP), 1, MemorySink())
+    engine.run()
+    lacked_ps, credit = int(engine.state.channels["lacked_ps"].max()), 2
+    channel = int(engine.state.channels["lacked_ps"].argmax())
+    place = int(engine.tables.place_id[engine.tables.channels["producer_site"][channel]])
+    assert lacked_ps > 0
+    engine.deliver(np.array([[lacked_ps, place * 8 + credit, channel, 1, 0, 0]]), source=2)  # nobody has missed it
+    with pytest.raises(CausalityError, match=f"rank 2 sent an event for place {place} at {lacked_ps - 1} ps"):
+        engine.deliver(np.array([[lacked_ps - 1, place * 8 + credit, channel, 1, 0, 0]]), source=2)
+
+
 def test_an_event_for_a_place_elsewhere_is_a_causality_error(small_chain: Program) -> None:
     columns = columns_of(small_chain)
     owners = place_owners(columns, CHIP, np.array([0, 3, 16]))
@@ -67,8 +80,6 @@ def test_an_event_for_a_place_elsewhere_is_a_causality_error(small_chain: Progra
 
 @pytest.fixture
 def small_chain() -> Program:
-    from support.programs import chain
-
     return chain(16, [0, 5], [1000, 1000], n_tokens=2, n_bytes=64, capacity=2)
 
 
