@@ -49,9 +49,7 @@ def lacks_news(t: Tables, s: State, actor: int, now: int) -> bool:
     """
     static = t.actors[actor]
     phase = s.actors[actor].fired % static.n_firings
-    granted_by = now + is_over(
-        s, now, static.site * 8 + CREDIT
-    )  # at the same time, credit has its turn later as a rule
+    granted_by = now + is_over(s, now, static.site * 8 + CREDIT)  # as a rule, credit has its turn later
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends, state = t.channels[channel], s.channels[channel]
