@@ -169,7 +169,7 @@ def describe_search(found: Found) -> str:
     """Say what a search has found."""
     figures = found.figures
     return (
-        f"Found among {found.n_evaluated} different mappings: {figures.images_per_second:,.1f} images/s over "
+        f"Found among {found.n_evaluated} mappings: {figures.images_per_second:,.1f} images/s over "
         f"{figures.n_images} images, {figures.steady_images_per_second:,.1f} in steady state; no mapping exceeds "
         f"{found.bound.images_per_second:,.1f} in steady state."
     )
