@@ -24,12 +24,12 @@ _MOST_UNANSWERED = 64
 #: Per link: does this rank or the peer want news of credits and acknowledgements, as it has last told; does the peer
 #: wait for a message; have bursts come since the last message that will be acknowledged to the peer; messages sent and
 #: taken; when bursts that came from the peer can come back to it, for they count as promised until answered; is the
-#: last message sent, is it taken; messages not yet answered, and when their bursts can come back and be acknowledged at
-#: the earliest; words of the message to be sent now, 0 if there is none; where in the ring of messages from the peer
-#: the next will be.
+#: last message sent; messages not yet answered, and when their bursts can come back and be acknowledged, at the
+#: earliest; words of the message to be sent now, 0 if there is none; where in the ring of messages from the peer the
+#: next will be.
 LINK_STATE = record_type(
-    "wants peer_wants peer_waits owes_answer n_sent n_taken echoes_ps has_said_all has_heard_all n_unanswered back_ps "
-    "answer_ps n_words next_slot"
+    "wants peer_wants peer_waits owes_answer n_sent n_taken echoes_ps has_said_all n_unanswered back_ps answer_ps "
+    "n_words next_slot"
 )
 
 # What ``Links.totals`` counts.

@@ -51,7 +51,6 @@ def take(t: Tables, s: State, b: Border, lk: Links, link: int, message: NDArray[
     state.echoes_ps = min(state.echoes_ps, message[ECHO])
     state.owes_answer |= message[ANSWER] < NEVER
     state.peer_wants, state.peer_waits = message[WANTS], message[WAITS]
-    state.has_heard_all = message[IS_LAST]
     for i in range(n_flows):
         lk.clock_ps[flow + i] = message[HEADER + i]
     forget(lk, link, message[ANSWERED])

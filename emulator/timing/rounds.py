@@ -173,8 +173,7 @@ def round_of(
     if reason not in (DONE, NO_NEWS, PAUSED):
         return reason
     lk.totals[N_ROUNDS] += 1
-    returning = returning_ps(s, lk)
-    promise(t, s, b, w, lk.clock_ps, min(horizon(t, s, b, lk), returning), returning, lk.latest_ps)
+    promise(t, s, b, w, lk.clock_ps, horizon(t, s, b, lk), returning_ps(s, lk), lk.latest_ps)
     note_needs(t, s, b, lk, reason == NO_NEWS)
     for flow in range(len(lk.latest_ps)):
         lk.latest_ps[flow] = min(lk.latest_ps[flow], NEVER)
