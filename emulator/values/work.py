@@ -25,6 +25,7 @@ class HostCosts:
         gathered_input: each input in it.
         product: one product, whatever its size.
         output: an element requantised.
+        cell: a weight brought from memory, once an image. A rank that holds many finds few of them in its caches.
     """
 
     mac: float
@@ -33,12 +34,13 @@ class HostCosts:
     gathered_input: float
     product: float
     output: float
+    cell: float
 
 
-INTEGER_COSTS = HostCosts(1.05, 20, 750, 27, 9_200_000, 520)
-FLOAT_COSTS = HostCosts(9.1, 20, 400, 115, 24_000_000, 380)
-NOISY_INTEGER_COSTS = HostCosts(2.7, 850, 500, 235, 18_000_000, 1_100)
-NOISY_FLOAT_COSTS = HostCosts(22.4, 850, 2_400, 130, 58_000_000, 500)
+INTEGER_COSTS = HostCosts(1.05, 20, 750, 27, 9_200_000, 520, 45)
+FLOAT_COSTS = HostCosts(9.1, 20, 400, 115, 24_000_000, 380, 50)
+NOISY_INTEGER_COSTS = HostCosts(2.7, 850, 500, 235, 18_000_000, 1_100, 180)
+NOISY_FLOAT_COSTS = HostCosts(22.4, 850, 2_400, 130, 58_000_000, 500, 0)
 
 # The same for what the cores do, however products are computed: an element of a finished feature map checked and handed
 # on, a tap of a pool, an element added. Sums of other crossbars are added where they are made.
@@ -86,4 +88,4 @@ def _crossbar_work(actor: Actor, layer: ProgramLayer, costs: HostCosts) -> float
     gathering = n_runs * costs.run + n_rows * costs.gathered_input
     computing = n_rows * n_columns * costs.mac + n_columns * costs.partial_sum
     n_products = -(-actor.n_jobs * max(n_rows, 8 * n_columns) // PIECE_BYTES)
-    return actor.n_jobs * (gathering + computing) + n_products * costs.product
+    return actor.n_jobs * (gathering + computing) + n_products * costs.product + n_rows * n_columns * costs.cell

@@ -30,8 +30,8 @@ def test_costs_are_those_of_every_burst_and_every_shared_port(program: Program, 
         (program.actors[c.producer].site, program.actors[c.consumer].site, int(b))
         for c, b in zip(program.channels, bursts, strict=True)
     ]
-    # An actor at the HBM that sends, or takes from one there, is the first rank's; the others form the drain, which goes
-    # to a rank that sends to it and so to no other side of a cut.
+    # An actor at the HBM that sends, or takes from one there, is the first rank's; the others form the drain, which
+    # lies on the side of a rank that sends to it.
     undrained = {c.producer for c in program.channels}
     undrained |= {c.consumer for c in program.channels if program.actors[c.producer].site == n}
     place = [0 if a.site == n and i in undrained else a.site for i, a in enumerate(program.actors)]
