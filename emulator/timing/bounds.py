@@ -2,8 +2,9 @@
 
 An actor that is firing ends when it ends. An idle one cannot end before it has started, and it starts when the last of
 the tokens that it lacks has come; when that can be at the earliest follows from the producer in the same way, and where
-it lacks room, from the consumer. So a bound follows from a chain of idle actors. Whatever is missing bounds the start
-from below, so where several things are missing that come from idle actors, one is followed and the others are left.
+it lacks room, from the consumer; an IMA or cores that another firing holds are free once that one ends. So a bound
+follows from a chain of idle actors. Whatever is missing bounds the start from below, so where several things are
+missing that come from idle actors, one is followed and the others are left.
 """
 
 from typing import NamedTuple
@@ -164,6 +165,14 @@ def wait_for_room(
 
 
 @compiled
+def wait_for_resource(t: Tables, s: State, w: Bounds, actor: int, now: int) -> int:
+    """Return since when an idle actor may have its IMA or cores: not before the firing that holds them ends."""
+    static = t.actors[actor]
+    holder = s.held[static.site, static.resource] - 1
+    return int(known_end(t, s, w, holder)) if holder >= 0 else now
+
+
+@compiled
 def next_end(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], actor: int, now: int) -> int:
     """Bound the end of an actor's next firing.
 
@@ -176,7 +185,8 @@ def next_end(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64]
         has_tokens, channel = wait_for_inputs(t, s, b, w, clock, actor, now)
         has_room, full = wait_for_room(t, s, b, w, clock, actor, now)
         link = w.chain[length]
-        link[0], link[1], link[3] = actor, max(has_tokens, has_room), 0
+        link[0], link[3] = actor, 0
+        link[1] = max(has_tokens, has_room, wait_for_resource(t, s, w, actor, now))
         link[2] = t.duration_ps[static.duration_start + state.fired % static.n_firings]
         length += 1
         if length == _LONGEST_CHAIN or (channel < 0 and full < 0):

@@ -47,7 +47,7 @@ def fire_ready(t: Tables, s: State, site: int, now: int) -> None:
         state.busy = 1
         state.started_ps = now
         if static.resource != 0:
-            s.held[site, static.resource] = 1
+            s.held[site, static.resource] = 1 + actor
         end = now + t.duration_ps[static.duration_start + state.fired % static.n_firings]
         emit(t, s, end, site, FIRE_END, actor, 0, 0, 0)
 

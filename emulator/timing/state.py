@@ -51,7 +51,7 @@ class State(NamedTuple):
     channels: Records
     queues: Records
     ports: Records
-    held: NDArray[np.int64]  # (n_sites, 3): is the resource held by a firing
+    held: NDArray[np.int64]  # (n_sites, 3): 1 + the actor whose firing holds the resource, 0 if none
     ring: NDArray[np.int64]  # channels waiting for their DMA queue
     ready_ps: NDArray[np.int64]  # per slot of each channel: when the token was made
     depart_ps: NDArray[np.int64]  # per slot of each channel: when its first burst left

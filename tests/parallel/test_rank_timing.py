@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.networks import a_chip, a_small_workload
-from support.programs import chain, programs
+from support.programs import actor, chain, edge, program_of, programs
 from support.records import MemorySink
 
 from emulator.chip.load import load_chip
@@ -153,6 +153,15 @@ def test_messages_of_a_pipeline_are_few() -> None:
     per_image = boundary_tokens(columns, place_owners(columns, chip, np.array([0, 8, 16])))
     assert per_image.tolist() == [n_tokens, 0]
     assert 0 < sum(rank.counts.n_messages for rank in ranks) <= 3 * n_tokens * n_images
+
+
+def test_messages_are_few_while_a_short_firing_waits_for_cores_that_a_long_one_holds() -> None:
+    """Its credit cannot come before the long one ends, and the ranks need not ask each other until then."""
+    n_tokens, chip = 4, a_chip(rows=8, columns=8, fan_outs=(2, 8))
+    actors = [actor(site, ps, n_firings=n_tokens) for site, ps in ((8, 1000), (0, 0), (0, 100_000_000))]
+    program = program_of(16, actors, [edge(0, 1, n_tokens=n_tokens, n_bytes=64, capacity=1)])
+    ranks, _ = time_on_ranks(program, chip, [0, 8, 16], n_images=1)
+    assert sum(rank.counts.n_messages for rank in ranks) <= 12 * n_tokens
 
 
 def test_a_promise_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
