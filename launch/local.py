@@ -75,7 +75,7 @@ def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator"
         ParallelError: there is no mpiexec.
     """
     command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", module, *arguments]
-    with TemporaryDirectory() as folder, RankWatch(Path(folder)) as watch:
+    with TemporaryDirectory() as folder, RankWatch(Path(folder), n_ranks) as watch:
         code = _run(command, rank_environment(n_ranks, {**os.environ, FOLDER_VARIABLE: folder}))
     if code not in _EXPLAINED:
         names = " or ".join(map(str, watch.first))

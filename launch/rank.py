@@ -4,7 +4,6 @@ A mistake of the user is found on rank 0 before work begins; all ranks then end 
 once. A failure later on, on any rank, is printed once with the rank's number and ends the whole job.
 """
 
-import os
 import resource
 import signal
 import socket
@@ -27,7 +26,7 @@ from emulator.parallel.wire import pack, unpack
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
 from launch.progress import image_progress, preparing
-from launch.watch import announce
+from launch.watch import announce, launched_rank
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
@@ -35,10 +34,6 @@ from traces.reader import TRACE_NAME
 from traces.writer import RankWriter
 
 T = TypeVar("T")
-
-#: Set by MPI launchers for every process that they start (MPICH and PMI, Open MPI, PMIx, Cray PALS).
-_LAUNCHER_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID")
-
 
 #: An aborted job's launcher kills at once and may drop what it has not yet forwarded: leave it time to do so.
 LAST_WORDS_S = 0.5
@@ -279,12 +274,11 @@ def _print_end(options: RunOptions, digest: str, total_s: float) -> None:
 
 def connect() -> Comm:
     """Return the ranks that a launcher started, or a single rank without MPI if none did."""
-    if any(name in os.environ for name in _LAUNCHER_VARIABLES):
-        from emulator.parallel.mpi_comm import MpiComm
+    if launched_rank() is not None:
+        announce()
+        from emulator.parallel.mpi_comm import MpiComm  # starts MPI
 
-        comm = MpiComm()
-        announce(comm.rank)
-        return comm
+        return MpiComm()
     from emulator.parallel.local_comm import SerialComm
 
     return SerialComm()

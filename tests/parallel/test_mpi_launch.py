@@ -118,6 +118,32 @@ def test_a_rank_killed_at_any_moment_is_named_once(
             Trace(tmp_path / "out")
 
 
+STILLBORN = """
+import os
+import sys
+from types import SimpleNamespace
+from launch.rank import connect
+from launch.watch import launched_rank
+
+if launched_rank() == 1:
+    sys.modules["emulator.parallel.mpi_comm"] = SimpleNamespace(MpiComm=lambda: os.kill(os.getpid(), 9))
+connect()
+"""
+
+
+def test_a_rank_killed_while_mpi_starts_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stillborn.py").write_text(STILLBORN)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{HERE.parents[1]}")
+    began = time.monotonic()
+    assert start_ranks(3, [], module="stillborn") not in {0, *range(2, 9)}
+    assert time.monotonic() - began < 25
+    named = re.findall(r"aimc: error: rank ([\d or]+) of 3 was killed or crashed", capfd.readouterr().err)
+    assert len(named) == 1
+    assert "1" in named[0].split(" or ")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
