@@ -33,7 +33,8 @@ class Bounds(NamedTuple):
     place: NDArray[np.int64]  # per channel: transfers in its queue before its first...
     queue_known: NDArray[np.int64]  # ...as counted for the promise of this number, per queue
     credit_ps: NDArray[np.int64]  # per channel: when the next credit on its way arrives
-    moving: NDArray[np.int64]  # per channel: bursts on their way in places of ours
+    coming_ps: NDArray[np.int64]  # per channel: when the next event of a burst on its way in places of ours is
+    room_ps: NDArray[np.int64]  # per channel: when the next acknowledgement of such a burst can be here, if we send it
     echo_ps: NDArray[np.int64]  # per flow that leaves: when what still comes in leaves on it, echoes included
 
 
@@ -49,7 +50,8 @@ def working_memory(t: Tables, b: Border) -> Bounds:
         place=np.zeros(n_channels, np.int64),
         queue_known=np.zeros(len(t.queues), np.int64),
         credit_ps=np.full(n_channels, NEVER),
-        moving=np.zeros(n_channels, np.int64),
+        coming_ps=np.full(n_channels, NEVER),
+        room_ps=np.full(n_channels, NEVER),
         echo_ps=np.full(b.out_start[-1], NEVER),
     )
 
@@ -79,27 +81,38 @@ def leaves_queue(t: Tables, s: State, w: Bounds, channel: int, now: int) -> int:
 
 
 @compiled
-def known_token(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], channel: int, now: int) -> int:
-    """Bound the arrival of the next token on a channel that ends here, or return -1 if it follows from its producer."""
-    static, state = t.channels[channel], s.channels[channel]
-    if static.producer < 0:
-        if w.moving[channel] > 0 or b.returning[channel]:
-            return now
-        if b.arrive_flow[channel] >= 0:
-            return int(clock[b.arrive_flow[channel]])
-        return int(clock[b.enter_flow[b.home_entry[channel]]])
-    if state.made == state.arrived or (static.route_start == static.route_end and state.unsent == 0):
-        return -1
-    if state.sent > state.arrived or state.sent_bytes > 0 or state.made == state.unsent + state.sent:
-        return now
-    return int(leaves_queue(t, s, w, channel, now) + static.return_ps)
-
-
-@compiled
 def way_ps(t: Tables, channel: int) -> int:
     """Return how long a token takes at least from the end of the firing that made it to its consumer."""
     static = t.channels[channel]
     return int(t.dma_program_ps + static.return_ps) if static.route_start < static.route_end else 0
+
+
+@compiled
+def known_own_token(t: Tables, s: State, b: Border, w: Bounds, channel: int, now: int) -> int:
+    """Bound the arrival of the next token on a channel that starts and ends here, as ``known_token`` does."""
+    static, state = t.channels[channel], s.channels[channel]
+    if state.sent > state.arrived and b.entry_start[channel] < 0:
+        return int(w.coming_ps[channel])
+    if state.made == state.arrived or (static.route_start == static.route_end and state.unsent == 0):
+        return -1
+    if state.sent > state.arrived or state.sent_bytes > 0:
+        return now
+    if state.made == state.unsent + state.sent:  # it lacks credit
+        return int(w.credit_ps[channel] + way_ps(t, channel)) if w.credit_ps[channel] < NEVER else now
+    return int(leaves_queue(t, s, w, channel, now) + static.return_ps)
+
+
+@compiled
+def known_token(t: Tables, s: State, b: Border, w: Bounds, clock: NDArray[np.int64], channel: int, now: int) -> int:
+    """Bound the arrival of the next token on a channel that ends here, or return -1 if it follows from its producer."""
+    if t.channels[channel].producer >= 0:
+        return known_own_token(t, s, b, w, channel, now)
+    if b.returning[channel]:
+        return now
+    flow = b.arrive_flow[channel]
+    if flow < 0:
+        flow = b.enter_flow[b.home_entry[channel]]
+    return int(min(w.coming_ps[channel], clock[flow]))
 
 
 @compiled
@@ -146,7 +159,8 @@ def wait_for_room(
 ) -> tuple[int, int]:
     """Return since when an idle actor may have room, and a channel whose consumer may tell more, or -1.
 
-    A buffer that is full of tokens that lack credit frees a slot only after the next credit.
+    A buffer that is full of tokens that lack credit frees a slot only after the next credit, one with a token that has
+    left only once that is acknowledged.
     """
     static, state = t.actors[actor], s.actors[actor]
     phase = state.fired % static.n_firings
@@ -154,7 +168,11 @@ def wait_for_room(
     for i in range(static.out_start, static.out_end):
         channel = t.out_channel[i]
         ends, output = t.channels[channel], s.channels[channel]
-        if not t.made[ends.made_start + phase] or output.unsent < ends.slots:
+        if not t.made[ends.made_start + phase] or output.slots_used < ends.slots:
+            continue
+        if output.unsent < ends.slots:
+            if output.sent > output.acked and b.entry_start[channel] < 0:
+                start = max(start, w.room_ps[channel])
             continue
         comes = known_grant(t, s, b, w, clock, channel)
         if comes < 0:

@@ -20,7 +20,7 @@ from emulator.program.lower import Tables
 from emulator.timing.border import Border
 from emulator.timing.bounds import Bounds, grant, leaves_queue, next_end
 from emulator.timing.compiled import compiled
-from emulator.timing.events import ARRIVE, CREDIT, DMA, PORT
+from emulator.timing.events import ACK, ARRIVE, CREDIT, DMA, PORT
 from emulator.timing.state import N_HEAP, NEVER, State
 
 
@@ -46,20 +46,22 @@ def lower_promise(flow: int, time: int, promised: NDArray[np.int64]) -> None:
 
 
 @compiled
-def note_heap(s: State, b: Border, w: Bounds, promised: NDArray[np.int64]) -> None:
+def note_heap(t: Tables, s: State, b: Border, w: Bounds, promised: NDArray[np.int64]) -> None:
     """Note what is under way: bursts that will leave, programmed queues, credits."""
     for i in range(s.counts[N_HEAP]):
         time, kind, identity = s.heap[i, 0], s.heap[i, 1] & 7, s.heap[i, 2]
-        if kind == PORT:
+        if kind in (PORT, ARRIVE):
             channel = identity >> 32
+            w.coming_ps[channel] = min(w.coming_ps[channel], time)
+        if kind == PORT:
+            w.room_ps[channel] = min(w.room_ps[channel], time + t.channels[channel].return_ps)
             if b.entry_start[channel] < 0:
                 continue
             entry = b.entry_start[channel] + s.heap[i, 4]
-            w.moving[channel] += 1
             lower_promise(b.onward_flow[entry], time + b.onward_ps[entry], promised)
             lower_promise(b.answer_flow[entry], time + b.answer_ps[entry], promised)
-        elif kind == ARRIVE:
-            w.moving[identity >> 32] += 1
+        elif kind == ACK:
+            w.room_ps[identity >> 32] = min(w.room_ps[identity >> 32], time)
         elif kind == DMA:
             w.programmed_ps[identity] = time
         elif kind == CREDIT:
@@ -71,8 +73,8 @@ def forget_heap(s: State, w: Bounds) -> None:
     """Undo ``note_heap``; clearing all of its memory would take as long as the program is large."""
     for i in range(s.counts[N_HEAP]):
         kind, identity = s.heap[i, 1] & 7, s.heap[i, 2]
-        if kind in (PORT, ARRIVE):
-            w.moving[identity >> 32] = 0
+        if kind in (PORT, ARRIVE, ACK):
+            w.coming_ps[identity >> 32] = w.room_ps[identity >> 32] = NEVER
         elif kind == DMA:
             w.programmed_ps[identity] = NEVER
         elif kind == CREDIT:
@@ -100,7 +102,7 @@ def promise(
     promised[:] = NEVER
     w.echo_ps[:] = NEVER
     w.n_times[0] += 1
-    note_heap(s, b, w, promised)
+    note_heap(t, s, b, w, promised)
     for i in range(len(b.bursting)):
         channel = b.bursting[i]
         entry = b.entry_start[channel]

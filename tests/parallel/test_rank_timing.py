@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.cases import with_latencies
 from support.networks import a_chip, a_small_workload
 from support.programs import actor, chain, edge, program_of, programs
 from support.records import MemorySink
@@ -162,6 +163,16 @@ def test_messages_are_few_while_a_short_firing_waits_for_cores_that_a_long_one_h
     program = program_of(16, actors, [edge(0, 1, n_tokens=n_tokens, n_bytes=64, capacity=1)])
     ranks, _ = time_on_ranks(program, chip, [0, 8, 16], n_images=1)
     assert sum(rank.counts.n_messages for rank in ranks) <= 12 * n_tokens
+
+
+@pytest.mark.parametrize("sites", [[16, 0, 8, 1], [8, 0, 16]])
+def test_messages_are_few_while_a_token_or_its_answer_is_on_a_long_way(sites: list[int]) -> None:
+    """Stages that take no time wait for a token from the HBM, or for room while one is on its way to it."""
+    n_tokens, chip = 4, a_chip(rows=8, columns=8, fan_outs=(2, 8))
+    chip = with_latencies(chip, program=0, outstanding=(8, 8), levels=[1, 1], hbm=100_000)
+    program = chain(16, sites, [0] * len(sites), n_tokens=n_tokens, n_bytes=64, capacity=1)
+    ranks, _ = time_on_ranks(program, chip, [0, 8, 16], n_images=1)
+    assert sum(rank.counts.n_messages for rank in ranks) <= 20 * n_tokens
 
 
 def test_a_promise_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
