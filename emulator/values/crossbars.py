@@ -17,7 +17,6 @@ Real = NDArray[np.float64]
 
 #: The largest magnitude of an input, by its type.
 LARGEST_INPUT = {"uint8": 255, "int8": 128}
-_LARGEST_WEIGHT = 128
 
 #: Codes of a converter that neither clips nor rounds more than an ideal sum is rounded: no sum comes near.
 _NO_LIMIT = 2**30
@@ -82,8 +81,9 @@ class CrossbarMaker:
         n_physical, n_columns = len(place_values) * weights.shape[1], weights.shape[1]
         flat = digits.digits.transpose(1, 0, 2).reshape(len(weights), n_physical)
         levels, digit_per_level = _fixed_point(flat)
-        steps, gains, limit = self._adc(largest_sums, LARGEST_INPUT[input_dtype], key)
-        sigma = (analog.output_noise or 0.0) * LARGEST_INPUT[input_dtype] * np.repeat(per_device, n_columns)
+        per_device_sum = LARGEST_INPUT[input_dtype] * per_device
+        steps, gains, limit = self._adc(largest_sums, self.ima.rows * per_device_sum, key)
+        sigma = (analog.output_noise or 0.0) * np.repeat(per_device_sum, n_columns)
         dac_bits = self.ima.dac_bits
         return AnalogCrossbar(
             n_columns=n_columns,
@@ -113,22 +113,20 @@ class CrossbarMaker:
         range_us = model.g_max_us - devices.g_min_us
         return EffectiveWeights(read.digits, compensation), range_us * programmed.digit_per_us
 
-    def _adc(self, largest_sums: Real, largest_input: int, key: int) -> tuple[Real, Real, int]:
-        """Return each ADC's step (in units of input times digit), its gain error, and its largest code."""
-        adc, bits, n_physical = self.ima.analog.adc, self.ima.adc_bits, largest_sums.size
-        if adc is None:
-            return np.ones(n_physical), np.ones(n_physical), _NO_LIMIT
-        gains = np.ones(n_physical)
-        if adc.gain_spread:
-            gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(n_physical)
-        if adc.fixed_range is not None:
-            largest_sum = adc.fixed_range * self.ima.rows * largest_input * self._largest_digit
-            largest_sums = np.full(largest_sums.shape, largest_sum)
-        return adc_steps(largest_sums, bits).reshape(n_physical), gains, largest_code(bits)
+    def _adc(self, largest_sums: Real, full_scale: Real, key: int) -> tuple[Real, Real, int]:
+        """Return each ADC's step (in units of input times digit), its gain error, and its largest code.
 
-    @property
-    def _largest_digit(self) -> int:
-        return min((1 << self.ima.weight_bits) - 1, _LARGEST_WEIGHT)
+        Ideal ADCs resolve whole units of the ideal sum, whatever a digit is worth.
+        """
+        adc, bits, (n_slices, n_columns) = self.ima.analog.adc, self.ima.adc_bits, largest_sums.shape
+        gains = np.ones(n_slices * n_columns)
+        if adc is None:
+            return np.repeat(1.0 / coding_of(self.ima).place_values, n_columns), gains, _NO_LIMIT
+        if adc.gain_spread:
+            gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(gains.size)
+        if adc.fixed_range is not None:
+            largest_sums = np.repeat(adc.fixed_range * full_scale[:, np.newaxis], n_columns, axis=1)
+        return adc_steps(largest_sums, full_scale, bits).reshape(gains.size), gains, largest_code(bits)
 
 
 def _fixed_point(digits: Real) -> tuple[NDArray[np.int16], Real]:

@@ -123,8 +123,8 @@ def test_devices_without_errors_hold_every_weight_exactly(weight_bits: int, slic
         maker, part = CrossbarMaker(ima), weights // scale
         nothing = np.zeros((slices, part.shape[1]))
         made = maker.assemble(part, maker.program(part, 7), largest_sums=nothing, input_dtype="uint8", key=7)
-        assert set(made.gain.tolist()) == {1.0}
-        held = (made.levels * made.readout_gain).reshape(len(part), slices, -1).sum(axis=1)
+        assert set(made.readout_gain.tolist()) == {1.0}
+        held = (made.levels * made.gain).reshape(len(part), slices, -1).sum(axis=1)
         assert (held == part).all()
 
 
