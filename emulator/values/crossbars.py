@@ -35,6 +35,11 @@ def coding_of(ima: Ima) -> Coding:
     return Coding(min(ima.weight_bits, INTEGER_BITS), ima.columns_per_weight)
 
 
+def dac_of(ima: Ima, input_dtype: str) -> NDArray[np.uint8] | NDArray[np.int8]:
+    """Return what the DACs make of every input, see ``AnalogCrossbar.dac``; empty if they pass all 8 bits."""
+    return dac_rounding(ima.dac_bits, input_dtype) if ima.analog.dac and ima.dac_bits < INTEGER_BITS else NO_DAC
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossbarMaker:
     """Makes the crossbars of one chip."""
@@ -84,7 +89,6 @@ class CrossbarMaker:
         per_device_sum = LARGEST_INPUT[input_dtype] * per_device
         steps, gains, limit = self._adc(largest_sums, self.ima.rows * per_device_sum, key)
         sigma = (analog.output_noise or 0.0) * np.repeat(per_device_sum, n_columns)
-        dac_bits = self.ima.dac_bits
         return AnalogCrossbar(
             n_columns=n_columns,
             levels=levels,
@@ -97,7 +101,7 @@ class CrossbarMaker:
             readout_offset=np.zeros(n_physical, np.float32),
             noise_key=key,
             inl=_nonlinearity(analog.adc, n_physical, key),
-            dac=dac_rounding(dac_bits, input_dtype) if analog.dac and dac_bits < INTEGER_BITS else NO_DAC,
+            dac=dac_of(self.ima, input_dtype),
         )
 
     def _read(self, weights: NDArray[np.int8], programmed: ProgrammedDevices | None) -> tuple[EffectiveWeights, Real]:

@@ -167,8 +167,10 @@ def test_devices_programmed_before_are_used_instead_of_new_ones() -> None:
     assert outputs_of(replace(workload, analog=AnalogSetup(99, {}, programmed)), 2) == outputs_of(workload)
 
 
-def test_calibrated_columns_just_reach_what_the_images_need() -> None:
-    workload = an_analog_workload(an_analog_chip({"adc": ADC}))
+@pytest.mark.parametrize("dac_bits", [2, 3, 8])
+def test_calibrated_columns_just_reach_what_the_images_need(dac_bits: int) -> None:
+    """Images as the DACs give them, that is."""
+    workload = an_analog_workload(an_analog_chip({"adc": ADC, "dac": "rounding"}, dac_bits=dac_bits))
     oracle = oracle_of(workload)
     for image in range(2):  # those that the ranges were calibrated with
         oracle.run(image)
