@@ -132,6 +132,20 @@ def test_the_reference_case_is_ideal_whatever_the_cells_have_room_for() -> None:
     assert not ideal.is_random
 
 
+@pytest.mark.parametrize("key", ["programming_noise", "read_noise"])
+def test_noise_that_the_chip_does_not_have_is_in_no_case(key: str) -> None:
+    chip = load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml")
+    ima = chip.cluster.ima
+    assert ima.analog.devices is not None
+    devices = ima.analog.devices.model_copy(update={key: False})
+    ima = ima.model_copy(update={"models": ima.analog.model_copy(update={"devices": devices})})
+    quiet = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": ima})})
+    cases = [case.ima.analog.devices for case in make_cases(quiet, Sweeps((8,), (64,)))]
+    assert not any(getattr(each, key) for each in cases if each is not None)
+    aged = [each for each in cases if each is not None and each.age_s == AGES_S["1 day"]]
+    assert [each.drift for each in aged] == [True, True]
+
+
 def test_a_run_on_analog_crossbars_differs_and_says_that_it_may(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
