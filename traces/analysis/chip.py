@@ -33,6 +33,12 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class AnalogFacts(_Facts):
+    """See ``emulator.chip.analog.Analog``."""
+
+    slices: int = 1
+
+
 class ImaFacts(_Facts):
     """See ``emulator.chip.ima``: an analog crossbar has a latency, a digital one takes cycles per bit of its inputs."""
 
@@ -43,6 +49,7 @@ class ImaFacts(_Facts):
     mvm_latency: Annotated[int, _whole("a time", PS_PER)] | None = None
     cycles_per_input_bit: Annotated[int, _CYCLES] = 0
     adder_tree_latency: Annotated[int, _CYCLES] = 0
+    analog: AnalogFacts | None = None
 
 
 class ClusterFacts(_Facts):
@@ -105,6 +112,7 @@ class ChipFacts(_Facts):
             synchronization_cycles=self.cluster.synchronization,
             row_bytes=-(-ima.dac_bits // 8),
             column_bytes=-(-ima.adc_bits // 8),
+            columns_per_weight=1 if ima.analog is None else ima.analog.slices,
         )
 
 
