@@ -64,7 +64,7 @@ def load_devices(path: Path, mapping: Mapping, program: Program) -> dict[int, Pr
     try:
         _check_archive(path)
         with np.load(path, allow_pickle=False) as file:
-            found = json.loads(str(file["identity"]))
+            found = _read_identity(file)
             expected = json.loads(json.dumps(_identity(ima, program, _all_weights(mapping, program))))
             different = [key for key in expected if found.get(key) != expected[key]]
             if different:
@@ -86,6 +86,13 @@ def _check_archive(path: Path) -> None:
         raise ValueError("expected a file that 'aimc program' wrote")
 
 
+def _read_identity(file: Any) -> dict[str, Any]:  # noqa: ANN401 (numpy's open file)
+    identity = json.loads(str(file["identity"]))
+    if not isinstance(identity, dict):
+        raise ValueError("expected a file that 'aimc program' wrote")  # noqa: TRY004 (it is the file that is wrong)
+    return identity
+
+
 def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # noqa: ANN401 (numpy's open file)
     name = _name(actor)
     conductance, exponents, digit_per_us = (file[f"{name}/{array}"] for array in _ARRAYS)
@@ -93,7 +100,12 @@ def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # no
     for array, expected in ((conductance, pairs), (exponents, pairs), (digit_per_us, (n_slices,))):
         if array.shape != expected or array.dtype.kind != "f":
             raise ValueError(f"{name}: expected numbers {expected}, got {array.dtype} {array.shape}")
-    return ProgrammedDevices(conductance, exponents, digit_per_us, int(file[f"{name}/key"]))
+        if not (array >= 0).all() or not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, at least 0")
+    key = file[f"{name}/key"]
+    if key.shape or key.dtype.kind not in "iu" or key < 0:
+        raise ValueError(f"{name}/key: expected a whole number of 64 bits, got {key}")
+    return ProgrammedDevices(conductance, exponents, digit_per_us, int(key))
 
 
 def _all_weights(mapping: Mapping, program: Program) -> dict[int, ActorWeights]:
