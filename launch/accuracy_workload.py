@@ -114,6 +114,7 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
         model = Path(folder) / MODEL_NAME
         write_model(config, images, model)
         int8 = run_onnxruntime(model, images, preprocessing_of(config))
+        _check_classes(config, labels, int8.shape[1])
         float_model = config.network.float_model if isinstance(config.network, OnnxConfig) else None
         real = None if float_model is None else run_float(config.resolve(float_model), images, preprocessing_of(config))
         workloads = {
@@ -162,6 +163,14 @@ def load_labels(config: RunConfig, n_images: int) -> NDArray[np.int64]:
         raise InputError(f"{path}: expected whole numbers, one for each of {n_images} images, got {came}")
     classes: NDArray[np.int64] = labels[:n_images].astype(np.int64)
     return classes
+
+
+def _check_classes(config: RunConfig, labels: NDArray[np.int64], n_classes: int) -> None:
+    """Refuse labels that no output of the network stands for: counted from 1, say."""
+    if labels.min() < 0 or labels.max() >= n_classes:
+        assert config.inputs.labels is not None
+        path, came = config.resolve(config.inputs.labels), f"{labels.min()} to {labels.max()}"
+        raise InputError(f"{path}: expected classes from 0 to {n_classes - 1}, got {came}")
 
 
 class Score(NamedTuple):

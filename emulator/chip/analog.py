@@ -96,7 +96,7 @@ class Adc(Spec):
             all columns of a layer reach what its largest sum needs. ``fixed``: every column reaches ``fixed_range``.
         fixed_range: for ``fixed`` only, the largest sum as a share of what a column full of the largest conductance
             gives under the largest inputs.
-        gain_spread: deviation of the columns' gains from 1; at most 20 %, so that no gain is negative.
+        gain_spread: deviation of the columns' gains from 1; at most 20 %, so that one gain in millions is negative.
         nonlinearity_lsb: how far the codes of a typical column are from a straight line at the worst of them: integral
             non-linearity, as a mean over the columns. Each has a curve of its own, see
             ``emulator.analog.converters.nonlinearity``.

@@ -172,6 +172,10 @@ def test_missing_and_wrong_labels_are_refused(tmp_path: Path, capsys: pytest.Cap
     config = a_run_file(tmp_path, inputs={"path": images, "labels": str(tmp_path / "labels.npy")})
     assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == InputError.exit_code
     assert "expected whole numbers, one for each of 540 images, got uint8 (10,)" in capsys.readouterr().err
+    from_one = np.load(CONFIGS / "networks" / "digits" / "test-labels.npy") + 1
+    np.save(tmp_path / "labels.npy", from_one)
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == InputError.exit_code
+    assert "labels.npy: expected classes from 0 to 9, got 1 to 10" in capsys.readouterr().err
 
 
 def test_programmed_devices_can_be_kept_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
