@@ -42,7 +42,6 @@ def save_devices(path: Path, mapping: Mapping, program: Program, seed: int) -> i
     for actor_id, devices in programmed.items():
         name = _name(program.actors[actor_id])
         arrays |= {f"{name}/{array}": getattr(devices, array) for array in _ARRAYS}
-        arrays[f"{name}/key"] = np.array(devices.key, np.uint64)
     try:
         with path.open("xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # names are not those of its options
@@ -102,10 +101,7 @@ def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # no
             raise ValueError(f"{name}: expected numbers {expected}, got {array.dtype} {array.shape}")
         if not (array >= 0).all() or not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, at least 0")
-    key = file[f"{name}/key"]
-    if key.shape or key.dtype.kind not in "iu" or key < 0:
-        raise ValueError(f"{name}/key: expected a whole number of 64 bits, got {key}")
-    return ProgrammedDevices(conductance, exponents, digit_per_us, int(key))
+    return ProgrammedDevices(conductance, exponents, digit_per_us)
 
 
 def _all_weights(mapping: Mapping, program: Program) -> dict[int, ActorWeights]:

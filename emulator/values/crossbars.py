@@ -82,7 +82,7 @@ class CrossbarMaker:
             key: of the crossbar, from ``crossbar_key``.
         """
         analog, place_values = self.ima.analog, coding_of(self.ima).place_values
-        digits, per_device = self._read(weights, programmed)
+        digits, per_device = self._read(weights, programmed, key)
         n_physical, n_columns = len(place_values) * weights.shape[1], weights.shape[1]
         flat = digits.digits.transpose(1, 0, 2).reshape(len(weights), n_physical)
         levels, digit_per_level = _fixed_point(flat)
@@ -104,7 +104,9 @@ class CrossbarMaker:
             dac=dac_of(self.ima, input_dtype),
         )
 
-    def _read(self, weights: NDArray[np.int8], programmed: ProgrammedDevices | None) -> tuple[EffectiveWeights, Real]:
+    def _read(
+        self, weights: NDArray[np.int8], programmed: ProgrammedDevices | None, key: int
+    ) -> tuple[EffectiveWeights, Real]:
         """Return the digits that the devices stand for now, and what a device at its largest conductance stands for."""
         devices, wires = self.ima.analog.devices, self.ima.analog.wires or Wires.model_construct(segment_ohm=0.0)
         if devices is None or programmed is None:
@@ -112,7 +114,7 @@ class CrossbarMaker:
             return EffectiveWeights(digits, 1.0), np.abs(digits).max(axis=(1, 2), initial=1.0)
         model = devices.model
         how = Reading(model, devices.drift, devices.read_noise, devices.age_s, wires.segment_ohm)
-        read = programmed.read(how)
+        read = programmed.read(how, key)
         compensation = read.compensation if devices.drift_compensation else 1.0
         range_us = model.g_max_us - devices.g_min_us
         return EffectiveWeights(read.digits, compensation), range_us * programmed.digit_per_us

@@ -159,12 +159,16 @@ def test_every_crossbar_of_a_run_has_random_numbers_of_its_own() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_devices_programmed_before_are_used_instead_of_new_ones() -> None:
-    chip = an_analog_chip(MODELS["devices"])
+@pytest.mark.parametrize("read_noise", [False, True])
+def test_devices_programmed_before_are_used_instead_of_new_ones_and_read_anew(*, read_noise: bool) -> None:
+    chip = an_analog_chip({"devices": {**DEVICES, "read_noise": read_noise}})
     workload = an_analog_workload(chip, 3)
     weights = cut_weights(workload.mapping, workload.program, Span(0, workload.program.n_clusters))
     programmed = program_devices(workload.program, weights, chip.cluster.ima, 3)
-    assert outputs_of(replace(workload, analog=AnalogSetup(99, {}, programmed)), 2) == outputs_of(workload)
+    anew = outputs_of(workload)
+    assert outputs_of(replace(workload, analog=AnalogSetup(3, {}, programmed)), 2) == anew
+    of_another_run = outputs_of(replace(workload, analog=AnalogSetup(99, {}, programmed)), 2)
+    assert (of_another_run != anew) == read_noise  # reading is what a run's own seed draws
 
 
 @pytest.mark.parametrize("dac_bits", [2, 3, 8])
