@@ -30,7 +30,8 @@ from emulator.values.holdings import Holdings
 from emulator.values.programming import assemble_crossbars, program_devices
 from emulator.values.weights import cut_weights
 from launch.accuracy_cases import CALIBRATED_ADC, Case
-from launch.prepare import MODEL_NAME, load_inputs, make_workload, preprocessing_of, set_up_analog, write_model
+from launch.prepare import make_workload, set_up_analog
+from launch.sources import MODEL_NAME, load_inputs, preprocessing_of, write_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +108,7 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
     """
     if config.devices is not None:
         raise ConfigError("devices: accuracy programs the devices of every seed and size anew: leave the key out")
+    config.require_weights("it has no accuracy")
     images = load_inputs(config)
     labels = load_labels(config, len(images))
     chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))
