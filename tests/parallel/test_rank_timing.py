@@ -45,7 +45,6 @@ def time_on_ranks(
     bounds: list[int],
     n_images: int,
     owners: NDArray[np.int64] | None = None,
-    limit_s: float = 240,
 ) -> tuple[list[RankTiming], MemorySink]:
     """Time a program on threads; returns each rank's engine, and the records of all."""
     columns = columns_of(program)
@@ -57,7 +56,7 @@ def time_on_ranks(
         timing.run()
         return timing
 
-    return run_local(main, len(bounds) - 1, limit_s=limit_s), everything
+    return run_local(main, len(bounds) - 1), everything
 
 
 @st.composite
