@@ -1,12 +1,13 @@
 """``aimc compare``: what changed between runs."""
 
 import json
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.progress import working
 from launch.targets import keep_traces
-from launch.working import working
 from traces.compare import compare_runs
 from traces.compare_text import comparison_to_text
 from traces.reader import TRACE_NAME, Trace
@@ -28,7 +29,7 @@ def compare(options: CompareOptions) -> None:
     Raises:
         TraceError: a trace cannot be read, or a file cannot be written.
     """
-    with ExitStack() as opened, working("reading the traces and comparing their figures"):
+    with ExitStack() as opened, working("reading the traces and comparing their figures", shown=sys.stderr.isatty()):
         traces = [opened.enter_context(Trace(path)) for path in options.traces]
         keep_traces(traces, options.html, options.figure)
         comparison = compare_runs(traces, _labels(options.traces))
