@@ -87,17 +87,6 @@ class TimingEngine:
         totals = (ports[name].copy() for name in ("busy_ps", "n_bytes", "n_bursts"))
         return PortTotals(self.tables.port_id[mine], *totals)
 
-    def deliver(self, rows: NDArray[np.int64], source: int = -1) -> None:
-        """Take events that rank ``source`` sent to places of this one, places and channels by their ids on the chip.
-
-        Raises:
-            CausalityError: an event lies before the time already reached, or belongs elsewhere; names both ends.
-        """
-        self.make_room(len(rows))
-        failed = kernel.deliver(self.tables, self._state, rows)
-        if failed >= 0:
-            self.refuse(rows[failed], source)
-
     def refuse(self, event: NDArray[np.int64], source: int) -> NoReturn:
         """Raise the error of an event from rank ``source`` that cannot be taken.
 
