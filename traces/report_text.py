@@ -63,6 +63,8 @@ def _run_table(report: Report) -> TextTable:
     if report.costs_note:
         table.add_row("costs", escape(report.costs_note))
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
+    if report.chip:
+        table.add_row("chip", escape(report.chip.label))
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
     if report.conversions:

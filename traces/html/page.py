@@ -124,6 +124,8 @@ def _charts(data: FigureData) -> tuple[str, list[str]]:
 def _footer(data: FigureData) -> str:
     report = data.report
     about = f"{report.n_images} images, {report.n_ranks} rank(s), {report.n_events:,} timing events."
+    if report.chip:
+        about += f" Chip: {escape(report.chip.label)}."
     if report.costs_note:
         about += f" Costs: {escape(report.costs_note)}."
     return f"<footer>{about} Digest {escape(report.digest)}.</footer>"
