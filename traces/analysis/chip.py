@@ -10,12 +10,8 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from traces.energy import AreaCosts, ClusterCosting, EnergyCosts, Published
 from traces.errors import TraceError
-from traces.quantities import read_quantity
+from traces.quantities import HZ_PER, PS_PER, read_quantity
 from traces.reader import Trace
-
-#: Picoseconds per unit of time.
-PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
-_HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
 
 def _whole(kind: str, units: dict[str, int]) -> BeforeValidator:
@@ -83,7 +79,7 @@ class ChipFacts(_Facts):
 
     name: str
     fingerprint: str = ""
-    clock: Annotated[int, _whole("a frequency", _HZ_PER)]
+    clock: Annotated[int, _whole("a frequency", HZ_PER)]
     cluster: ClusterFacts
     topology: TopologyFacts
     energy: EnergyCosts | None = None
