@@ -51,9 +51,9 @@ def write_table(group: h5py.Group, columns: dict[str, Any], table: str, schema: 
     for column in schema[table]:
         values, dtype = fitted[column.name], column.dtype
         if dtype == TEXT:
-            values = np.char.encode(np.asarray(values, np.str_), "utf-8")
-            dtype = h5py.string_dtype("utf-8", max(1, values.itemsize))
-            values = values.astype(dtype)  # HDF5 tells ASCII from UTF-8 and does not convert
+            texts = [text.encode("utf-8") for text in values]
+            dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=0) or 1)
+            values = np.array(texts, dtype)
         chunks = (min(len(values), CHUNK_RECORDS),) if len(values) else None  # only chunks can have checksums
         target.create_dataset(column.name, data=values, dtype=dtype, chunks=chunks, fletcher32=chunks is not None)
 
