@@ -7,6 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from emulator.config_file import Spec, load_model
 from emulator.errors import ConfigError
+from emulator.network.decoder import LLAMA_7B
 
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -40,17 +41,34 @@ class OnnxConfig(Spec):
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)] = (1.0,)
 
 
-class InputsConfig(Spec):
-    """Input images.
+class DecoderConfig(Spec):
+    """The matrices of a decoder as shapes without weights, for times alone (``emulator.network.decoder``).
 
     Attributes:
-        path: a PNG or JPEG file, a folder of them, or a ``.npy`` array.
-        count: how many to use, from the first; all by default.
+        layers: decoder layers; those of LLaMA-7B by default, as the sizes are.
+        width: of the residual stream.
+        feed_forward: width of the feed-forward part.
+        vocabulary: tokens to choose from.
+    """
+
+    kind: Literal["decoder"]
+    layers: Count = LLAMA_7B.n_layers
+    width: Count = LLAMA_7B.width
+    feed_forward: Count = LLAMA_7B.feed_forward
+    vocabulary: Count = LLAMA_7B.vocabulary
+
+
+class InputsConfig(Spec):
+    """Input images, or the number of a decoder's tokens.
+
+    Attributes:
+        path: a PNG or JPEG file, a folder of them, or a ``.npy`` array. Tokens have none.
+        count: how many to use, from the first; all images by default.
         crop: use only the middle ``crop`` x ``crop`` pixels of each.
         labels: a ``.npy`` array with the class of each image, for ``aimc accuracy``.
     """
 
-    path: Path
+    path: Path | None = None
     count: Count | None = None
     crop: Count | None = None
     labels: Path | None = None
@@ -68,7 +86,7 @@ class RunConfig(Spec):
 
     chip: Path
     policy: Path
-    network: Annotated[BuiltInConfig | OnnxConfig, Field(discriminator="kind")]
+    network: Annotated[BuiltInConfig | OnnxConfig | DecoderConfig, Field(discriminator="kind")]
     inputs: InputsConfig
     seed: Seed
     devices: Path | None = None
@@ -77,6 +95,24 @@ class RunConfig(Spec):
     def resolve(self, path: Path) -> Path:
         """Turn a path of the file into one that can be opened from here."""
         return self._folder / path
+
+    @property
+    def image_path(self) -> Path:
+        """Where the images are, of a network that has weights."""
+        assert self.inputs.path is not None  # load_run_config has checked it
+        return self.resolve(self.inputs.path)
+
+    def require_weights(self, otherwise: str) -> None:
+        """Check that the network has weights.
+
+        Args:
+            otherwise: what can be done if it has not.
+
+        Raises:
+            ConfigError: it is shapes alone.
+        """
+        if isinstance(self.network, DecoderConfig):
+            raise ConfigError(f"network.kind: a decoder is shapes without weights and has no values: {otherwise}")
 
 
 def load_run_config(path: Path | str) -> RunConfig:
@@ -88,11 +124,9 @@ def load_run_config(path: Path | str) -> RunConfig:
     path = Path(path)
     config = load_model(path, RunConfig, "a run (chip, policy, network, inputs, seed)")
     config._folder = path.parent  # noqa: SLF001 (the model's own private attribute)
-    named = {"chip": config.chip, "policy": config.policy, "inputs.path": config.inputs.path}
+    named = {"chip": config.chip, "policy": config.policy, **_image_paths(path, config)}
     if config.devices is not None:
         named["devices"] = config.devices
-    if config.inputs.labels is not None:
-        named["inputs.labels"] = config.inputs.labels
     if isinstance(config.network, OnnxConfig):
         named["network.model"] = config.network.model
         for key in ("calibration", "float_model"):
@@ -102,3 +136,23 @@ def load_run_config(path: Path | str) -> RunConfig:
         if not config.resolve(named_path).exists():
             raise ConfigError(f"{path}: {key}: no such file or folder: {config.resolve(named_path)}")
     return config
+
+
+def _image_paths(path: Path, config: RunConfig) -> dict[str, Path]:
+    """Return the paths under ``inputs`` by key, if what stands there suits the network.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    inputs = config.inputs
+    if isinstance(config.network, DecoderConfig):
+        given = ", ".join(sorted(inputs.model_fields_set))
+        if given != "count":
+            raise ConfigError(
+                f"{path}: inputs: a decoder's tokens have a number and nothing else: expected count, got "
+                f"{given or 'nothing'}"
+            )
+        return {}
+    if inputs.path is None:
+        raise ConfigError(f"{path}: inputs.path: this key is missing")
+    return {"inputs.path": inputs.path} | ({"inputs.labels": inputs.labels} if inputs.labels is not None else {})

@@ -39,6 +39,7 @@ def count_program(program: Program, chip: Chip, *, n_images: int, makespan_ps: i
         synchronization_cycles=chip.cluster.synchronization_cycles,
         row_bytes=-(-chip.cluster.ima.dac_bits // 8),
         column_bytes=-(-chip.cluster.ima.adc_bits // 8),
+        columns_per_weight=chip.cluster.ima.columns_per_weight,
     )
     per_image = count_actors(_actor_work(program), costing) + _count_channels(program, chip)
     used = {actor.site for actor in program.actors if actor.site != program.hbm_site}

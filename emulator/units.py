@@ -10,11 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from traces.quantities import read_quantity
+from traces.quantities import HZ_PER, PS_PER, read_quantity, real_parser
 
-_PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
 _BYTES_PER = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 _PER_CYCLE = {"B/cycle": 1, "KiB/cycle": 2**10}
 _CYCLES = {"cycles": 1, "cycle": 1}
 _MILLICYCLES = {"cycles/element": 1000, "cycle/element": 1000}
@@ -33,9 +31,9 @@ def _parser(kind: str, example: str, counted_in: str, units: Mapping[str, int], 
     return parse
 
 
-parse_time_ps = _parser("a time", "130 ns", "picoseconds", _PS_PER, 1)
+parse_time_ps = _parser("a time", "130 ns", "picoseconds", PS_PER, 1)
 parse_size_bytes = _parser("a size", "1 MiB", "bytes", _BYTES_PER, 1)
-parse_frequency_hz = _parser("a frequency", "1 GHz", "hertz", _HZ_PER, 1)
+parse_frequency_hz = _parser("a frequency", "1 GHz", "hertz", HZ_PER, 1)
 parse_bytes_per_cycle = _parser("a width", "64 B/cycle", "bytes per cycle", _PER_CYCLE, 1)
 parse_cycles = _parser("a number of cycles", "4 cycles", "cycles", _CYCLES, 0)
 parse_millicycles = _parser("a cost", "1.5 cycles/element", "thousandths of a cycle", _MILLICYCLES, 0)
@@ -59,27 +57,16 @@ _SECONDS_PER = {"s": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600
 _SECONDS_PER |= {"month": 2_592_000, "months": 2_592_000, "year": 31_536_000, "years": 31_536_000}  # 30 and 365 days
 
 
-def _real_parser(kind: str, example: str, units: Mapping[str, int], scale: int = 1) -> Callable[[Any], float]:
-    def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
-        expected = f"expected {kind} such as '{example}'"
-        amount = read_quantity(value, expected, units)
-        if amount < 0:
-            raise ValueError(f"{expected}, at least 0, got '{value}'")
-        return float(amount / scale)
-
-    return parse
-
-
 def _exact_text(unit: str, factor: int = 1) -> PlainSerializer:
     """Write a number so that reading it again gives the same one."""
     return PlainSerializer(lambda amount: f"{Decimal(repr(amount)) * factor:f} {unit}")
 
 
-parse_ratio = _real_parser("a ratio", "1.5 %", {"%": 1}, 100)
-parse_seconds = _real_parser("a time", "1 day", _SECONDS_PER)
-parse_ohms = _real_parser("a resistance", "0.35 ohm", {"ohm": 1})
-parse_microsiemens = _real_parser("a conductance", "25 uS", {"uS": 1})
-parse_lsb = _real_parser("a deviation", "0.5 LSB", {"LSB": 1})
+parse_ratio = real_parser("a ratio", "1.5 %", {"%": 1}, 100)
+parse_seconds = real_parser("a time", "1 day", _SECONDS_PER)
+parse_ohms = real_parser("a resistance", "0.35 ohm", {"ohm": 1})
+parse_microsiemens = real_parser("a conductance", "25 uS", {"uS": 1})
+parse_lsb = real_parser("a deviation", "0.5 LSB", {"LSB": 1})
 
 Ratio = Annotated[float, BeforeValidator(parse_ratio), _exact_text("%", 100)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), _exact_text("s")]

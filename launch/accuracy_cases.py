@@ -97,7 +97,7 @@ def _age_cases(ima: PcmIma) -> Iterator[Case]:
     for compensated in (True, False):
         group = "drift, compensated" if compensated else "drift, not compensated"
         for name, age_s in AGES_S.items():
-            update = {"age_s": age_s, "drift": True, "read_noise": True, "drift_compensation": compensated}
+            update = {"age_s": age_s, "drift": True, "drift_compensation": compensated}
             aged = devices.model_copy(update=update)
             yield _case(group, name, _with(ima, _change(ima.analog, devices=aged)), age_s)
 

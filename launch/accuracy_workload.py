@@ -30,7 +30,8 @@ from emulator.values.holdings import Holdings
 from emulator.values.programming import assemble_crossbars, program_devices
 from emulator.values.weights import cut_weights
 from launch.accuracy_cases import CALIBRATED_ADC, Case
-from launch.prepare import MODEL_NAME, load_inputs, make_workload, preprocessing_of, set_up_analog, write_model
+from launch.prepare import make_workload, set_up_analog
+from launch.sources import MODEL_NAME, load_inputs, preprocessing_of, write_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +108,7 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
     """
     if config.devices is not None:
         raise ConfigError("devices: accuracy programs the devices of every seed and size anew: leave the key out")
+    config.require_weights("it has no accuracy")
     images = load_inputs(config)
     labels = load_labels(config, len(images))
     chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))
@@ -114,6 +116,7 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
         model = Path(folder) / MODEL_NAME
         write_model(config, images, model)
         int8 = run_onnxruntime(model, images, preprocessing_of(config))
+        _check_classes(config, labels, int8.shape[1])
         float_model = config.network.float_model if isinstance(config.network, OnnxConfig) else None
         real = None if float_model is None else run_float(config.resolve(float_model), images, preprocessing_of(config))
         workloads = {
@@ -162,6 +165,14 @@ def load_labels(config: RunConfig, n_images: int) -> NDArray[np.int64]:
         raise InputError(f"{path}: expected whole numbers, one for each of {n_images} images, got {came}")
     classes: NDArray[np.int64] = labels[:n_images].astype(np.int64)
     return classes
+
+
+def _check_classes(config: RunConfig, labels: NDArray[np.int64], n_classes: int) -> None:
+    """Refuse labels that no output of the network stands for: counted from 1, say."""
+    if labels.min() < 0 or labels.max() >= n_classes:
+        assert config.inputs.labels is not None
+        path, came = config.resolve(config.inputs.labels), f"{labels.min()} to {labels.max()}"
+        raise InputError(f"{path}: expected classes from 0 to {n_classes - 1}, got {came}")
 
 
 class Score(NamedTuple):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from launch.arguments import Commands, add_command
+from launch.arguments import Commands, add_command, take
 
 _REPORT_EXAMPLES = """examples:
   aimc report runs/first                                what came out, as text; the timeline as a picture in runs/first
@@ -29,7 +29,7 @@ def add_analysis_commands(commands: Commands, common: argparse.ArgumentParser) -
     """Add the commands that read traces."""
     report = add_command(commands, common, "report", "show what a finished run measured", _REPORT_EXAMPLES)
     add_trace_argument(report)
-    report.add_argument("--json", action="store_true", help="print JSON instead of text")
+    report.add_argument("--json", action="store_true", dest="as_json", help="print JSON instead of text")
     report.add_argument("--html", type=Path, metavar="FILE", help="write an interactive report as one page")
     report.add_argument("--figures", type=Path, metavar="FOLDER", help="draw all figures into a folder, as PNG")
     report.add_argument("--chip", type=Path, metavar="YAML", help="take energy and area from this chip file instead")
@@ -49,7 +49,7 @@ def add_analysis_commands(commands: Commands, common: argparse.ArgumentParser) -
     compare = add_command(commands, common, "compare", "show what changed between runs", _COMPARE_EXAMPLES)
     compare.add_argument("first", type=Path, metavar="DIR", help="the run that the others are compared with")
     compare.add_argument("others", type=Path, metavar="DIR", nargs="+", help="other runs")
-    compare.add_argument("--json", action="store_true", help="print JSON instead of text")
+    compare.add_argument("--json", action="store_true", dest="as_json", help="print JSON instead of text")
     compare.add_argument("--html", type=Path, metavar="FILE", help="write an interactive page")
     compare.add_argument("--figure", type=Path, metavar="PNG", help="draw the throughput of the runs side by side")
     compare.set_defaults(command=_compare)
@@ -63,38 +63,19 @@ def add_trace_argument(parser: argparse.ArgumentParser) -> None:
 def _report(options: argparse.Namespace) -> int:
     from launch.report_command import ReportOptions, report_run
 
-    report_run(
-        ReportOptions(
-            trace=options.trace,
-            as_json=options.json,
-            timeline=options.timeline,
-            figures=options.figures,
-            html=options.html,
-            chip=options.chip,
-        )
-    )
+    report_run(take(ReportOptions, options))
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     from launch.export_command import ExportOptions, export_run
 
-    export_run(
-        ExportOptions(
-            trace=options.trace,
-            perfetto=options.perfetto,
-            chrome=options.chrome,
-            parquet=options.parquet,
-            csv=options.csv,
-            window=options.window,
-        )
-    )
+    export_run(take(ExportOptions, options))
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
     from launch.compare_command import CompareOptions, compare
 
-    traces = (options.first, *options.others)
-    compare(CompareOptions(traces=traces, as_json=options.json, html=options.html, figure=options.figure))
+    compare(take(CompareOptions, options))
     return 0

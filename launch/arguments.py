@@ -1,7 +1,10 @@
 """Arguments that several commands take."""
 
 import argparse
-from typing import TypeAlias
+from dataclasses import fields
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 (its only name)
 
@@ -24,6 +27,11 @@ def add_ranks_argument(parser: argparse.ArgumentParser) -> None:
     """Let a command start ranks of its own."""
     about = "MPI ranks to start on this machine (default: 1)"
     parser.add_argument("-n", "--ranks", type=positive, default=1, help=about)
+
+
+def take(kind: type[T], options: argparse.Namespace) -> T:
+    """Make the options of a command, a dataclass, from the arguments of the same names."""
+    return kind(**{each.name: getattr(options, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 
 
 def positive(text: str) -> int:

@@ -30,9 +30,10 @@ _EXAMPLES = """examples:
 """
 
 _RUN_EXAMPLES = """examples:
-  aimc run configs/runs/tiny.yaml                                          on one rank, into runs/tiny-001
-  aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first             on two ranks
-  aimc run configs/runs/resnet18-paper.yaml --plane timing -o runs/paper   times without values
+  aimc run configs/runs/tiny.yaml                                           on one rank, into runs/tiny-001
+  aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first              on two ranks
+  aimc run configs/runs/resnet18-paper.yaml --plane timing -o runs/paper    times without values
+  aimc run configs/runs/decoder7b.yaml --plane timing --split-timing -n 2   a network of shapes without weights
 """
 
 _DIGEST_EXAMPLES = """examples:
@@ -62,7 +63,7 @@ _STUDY_EXAMPLES = """a study file:
       run: ../runs/resnet18-naive.yaml
       chip: {hbm.width: 16 B/cycle, topology.levels.0.width: 32 B/cycle}    # keys of the chip file to replace
       policy: {tile_width: 2}                                               # keys of the policy file to replace
-      count: 4                                                              # images
+      count: 4                                                              # images, or tokens
   sweeps:                                     # one case per value, named NAME@VALUE
     - name: sync
       run: ../runs/resnet18-naive.yaml

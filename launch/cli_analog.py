@@ -87,9 +87,11 @@ def _program(options: argparse.Namespace) -> int:
     from launch.prepare import map_only
     from launch.progress import preparing
 
+    config = load_run_config(options.config)
+    config.require_weights("there is nothing to program")
     with preparing("mapping and programming", shown=sys.stderr.isatty()) as on_candidate:
         plan, program = map_only(options.config, on_candidate)
-        seed = load_run_config(options.config).seed if options.seed is None else options.seed
+        seed = config.seed if options.seed is None else options.seed
         n_crossbars = save_devices(options.output, plan.mapping, program, seed)
     print(f"{n_crossbars} crossbars programmed: {options.output}")
     return 0

@@ -1,12 +1,13 @@
 """``aimc compare``: what changed between runs."""
 
 import json
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.progress import working
 from launch.targets import keep_traces
-from launch.working import working
 from traces.compare import compare_runs
 from traces.compare_text import comparison_to_text
 from traces.reader import TRACE_NAME, Trace
@@ -16,7 +17,8 @@ from traces.reader import TRACE_NAME, Trace
 class CompareOptions:
     """What the command line says about a comparison."""
 
-    traces: tuple[Path, ...]
+    first: Path
+    others: list[Path]
     as_json: bool
     html: Path | None
     figure: Path | None
@@ -28,10 +30,11 @@ def compare(options: CompareOptions) -> None:
     Raises:
         TraceError: a trace cannot be read, or a file cannot be written.
     """
-    with ExitStack() as opened, working("reading the traces and comparing their figures"):
-        traces = [opened.enter_context(Trace(path)) for path in options.traces]
+    paths = [options.first, *options.others]
+    with ExitStack() as opened, working("reading the traces and comparing their figures", shown=sys.stderr.isatty()):
+        traces = [opened.enter_context(Trace(path)) for path in paths]
         keep_traces(traces, options.html, options.figure)
-        comparison = compare_runs(traces, _labels(options.traces))
+        comparison = compare_runs(traces, _labels(paths))
     if options.html:
         from traces.html.compare_page import write_comparison
 
@@ -50,7 +53,7 @@ def compare(options: CompareOptions) -> None:
         print(path)
 
 
-def _labels(paths: tuple[Path, ...]) -> list[str]:
+def _labels(paths: list[Path]) -> list[str]:
     """Return the shortest ends of the runs' paths that tell them apart."""
     runs = [path.resolve() if path.is_dir() or path.name != TRACE_NAME else path.resolve().parent for path in paths]
     for n_parts in range(1, max(len(run.parts) for run in runs) + 1):

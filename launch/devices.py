@@ -42,7 +42,6 @@ def save_devices(path: Path, mapping: Mapping, program: Program, seed: int) -> i
     for actor_id, devices in programmed.items():
         name = _name(program.actors[actor_id])
         arrays |= {f"{name}/{array}": getattr(devices, array) for array in _ARRAYS}
-        arrays[f"{name}/key"] = np.array(devices.key, np.uint64)
     try:
         with path.open("xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # names are not those of its options
@@ -64,7 +63,7 @@ def load_devices(path: Path, mapping: Mapping, program: Program) -> dict[int, Pr
     try:
         _check_archive(path)
         with np.load(path, allow_pickle=False) as file:
-            found = json.loads(str(file["identity"]))
+            found = _read_identity(file)
             expected = json.loads(json.dumps(_identity(ima, program, _all_weights(mapping, program))))
             different = [key for key in expected if found.get(key) != expected[key]]
             if different:
@@ -86,6 +85,13 @@ def _check_archive(path: Path) -> None:
         raise ValueError("expected a file that 'aimc program' wrote")
 
 
+def _read_identity(file: Any) -> dict[str, Any]:  # noqa: ANN401 (numpy's open file)
+    identity = json.loads(str(file["identity"]))
+    if not isinstance(identity, dict):
+        raise ValueError("expected a file that 'aimc program' wrote")  # noqa: TRY004 (it is the file that is wrong)
+    return identity
+
+
 def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # noqa: ANN401 (numpy's open file)
     name = _name(actor)
     conductance, exponents, digit_per_us = (file[f"{name}/{array}"] for array in _ARRAYS)
@@ -93,7 +99,9 @@ def _devices(file: Any, actor: Actor, n_slices: int) -> ProgrammedDevices:  # no
     for array, expected in ((conductance, pairs), (exponents, pairs), (digit_per_us, (n_slices,))):
         if array.shape != expected or array.dtype.kind != "f":
             raise ValueError(f"{name}: expected numbers {expected}, got {array.dtype} {array.shape}")
-    return ProgrammedDevices(conductance, exponents, digit_per_us, int(file[f"{name}/key"]))
+        if not (array >= 0).all() or not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, at least 0")
+    return ProgrammedDevices(conductance, exponents, digit_per_us)
 
 
 def _all_weights(mapping: Mapping, program: Program) -> dict[int, ActorWeights]:

@@ -1,11 +1,12 @@
 """``aimc export``: a trace in the formats of other tools."""
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.progress import working
 from launch.targets import keep_traces
-from launch.working import working
 from traces.analysis.records import order_records
 from traces.errors import TraceError
 from traces.export.chrome_trace import write_chrome
@@ -35,7 +36,7 @@ def export_run(options: ExportOptions) -> None:
     """
     began = time.perf_counter()
     window = WHOLE if options.window is None else parse_window(options.window)
-    with Trace(options.trace) as trace, working("writing the trace in another format"):
+    with Trace(options.trace) as trace, working("writing the trace in another format", shown=sys.stderr.isatty()):
         keep_traces([trace], options.perfetto, options.chrome)
         if options.parquet or options.csv:
             if options.window is not None:

@@ -4,6 +4,8 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+import numpy as np
+
 from emulator.chip.topology import build_topology
 from emulator.emulation import Plane
 from emulator.program.dataflow import Program
@@ -106,9 +108,12 @@ def _ports(prepared: Prepared) -> Columns:
 def _routes(prepared: Prepared) -> Columns:
     program = prepared.workload.program
     topology = build_topology(prepared.workload.mapping.chip)
-    sites = [(program.actors[c.producer].site, program.actors[c.consumer].site) for c in program.channels]
-    routes = [topology.route(s, t, "read" if s == program.hbm_site else "write") for s, t in sites]
+    sites = np.array([actor.site for actor in program.actors], np.int64)
+    sources, targets = (
+        sites[[getattr(channel, end) for channel in program.channels]] for end in ("producer", "consumer")
+    )
+    routes = topology.routes(sources, targets, sources == program.hbm_site)
     return {
-        "channel": [channel for channel, route in enumerate(routes) for _ in route],
-        "port": [port for route in routes for port in route],
+        "channel": np.repeat(np.arange(len(sources)), np.diff(routes.start)).tolist(),
+        "port": routes.port.tolist(),
     }

@@ -3,11 +3,9 @@
 Only rank 0 does this. Everything that made the run is copied to the output folder.
 """
 
-import hashlib
 import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -15,16 +13,11 @@ from numpy.typing import NDArray
 
 from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
-from emulator.config import BuiltInConfig, OnnxConfig, RunConfig, load_run_config
+from emulator.config import OnnxConfig, RunConfig, load_run_config
 from emulator.emulation import Plane, Workload
-from emulator.errors import InputError
 from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
-from emulator.network.graph import Network
 from emulator.network.inputs import check_size, load_images
-from emulator.network.onnx_import import import_onnx, is_quantized
-from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, quantize_input
-from emulator.network.quantize import quantize_onnx
-from emulator.network.zoo import build_network, save_model
+from emulator.network.preprocess import quantize_input
 from emulator.optimize.judge import Found, OnCandidate
 from emulator.optimize.plan import Plan, plan_mapping
 from emulator.program.build import build_program
@@ -32,9 +25,17 @@ from emulator.program.dataflow import Program
 from emulator.values.calibration import calibrate, needs_calibration
 from emulator.values.holdings import AnalogSetup
 from launch.devices import load_devices
+from launch.sources import (
+    INPUTS_NAME,
+    MODEL_NAME,
+    hash_file,
+    hash_model,
+    load_inputs,
+    preprocessing_of,
+    read_network,
+    write_model,
+)
 
-MODEL_NAME = "model.onnx"
-INPUTS_NAME = "inputs.npy"
 CONFIG_NAMES = {
     "run_file": "run.yaml",
     "chip_file": "chip.yaml",
@@ -49,7 +50,7 @@ class Prepared:
 
     Attributes:
         images: uint8, (n_images, height, width, channels).
-        model_hash: SHA-256 of the quantised model's file.
+        model_hash: SHA-256 of the quantised model's file, empty where the network is shapes alone.
         texts: run, chip and policy file, and the mapping as a policy file, by the names of the trace's attributes.
         devices_hash: SHA-256 of the programmed devices' file, empty if there is none.
     """
@@ -78,6 +79,8 @@ def prepare_run(
         EmulatorError: whatever is wrong with the run's files, its network or its mapping.
     """
     config = load_run_config(config_path)
+    if plane is not Plane.TIMING:
+        config.require_weights("emulate its times alone (--plane timing)")
     if seed is not None:
         config = config.model_copy(update={"seed": seed})
     chip, policy = load_chip(config.resolve(config.chip)), load_policy(config.resolve(config.policy))
@@ -87,14 +90,15 @@ def prepare_run(
     workload, mapping_text = make_workload(config, chip, policy, images, model, on_candidate)
     if plane is not Plane.TIMING:
         workload = set_up_analog(config, workload, images)
-    np.save(folder / INPUTS_NAME, images)
+    if model.exists():
+        np.save(folder / INPUTS_NAME, images)
     paths = {"run_file": config_path, "chip_file": config.resolve(config.chip)}
     paths["policy_file"] = config.resolve(config.policy)
     texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()} | {"mapping_file": mapping_text}
     for key, text in texts.items():
         (folder / CONFIG_NAMES[key]).write_text(text, encoding="utf-8")
     devices_hash = "" if config.devices is None else hash_file(config.resolve(config.devices))
-    return Prepared(config, workload, images, hash_file(model), texts, devices_hash)
+    return Prepared(config, workload, images, hash_model(model), texts, devices_hash)
 
 
 def make_workload(
@@ -118,8 +122,9 @@ def make_workload(
     Raises:
         EmulatorError: the images do not fit the network, or the network does not fit the chip (``MappingError``).
     """
-    network = _import(config, model)
-    check_size(images, network, config.resolve(config.inputs.path))
+    network = read_network(config, model)
+    if config.inputs.path is not None:
+        check_size(images, network, config.image_path)
     plan = plan_mapping(
         network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate, ends_early=ends_early
     )
@@ -187,80 +192,6 @@ def map_only(config_path: Path, on_candidate: OnCandidate) -> tuple[Plan, Progra
     with TemporaryDirectory() as folder:
         model = Path(folder) / MODEL_NAME
         write_model(config, images, model)
-        network = _import(config, model)
+        network = read_network(config, model)
     plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
     return plan, build_program(plan.mapping)
-
-
-def preprocessing_of(config: RunConfig) -> Preprocessing:
-    """Return how the run's pixels become the network's input."""
-    if isinstance(config.network, OnnxConfig):
-        return Preprocessing(mean=config.network.mean, std=config.network.std)
-    return PIXELS_OVER_255
-
-
-def _import(config: RunConfig, model: Path) -> Network:
-    network = config.network
-    name = network.model.stem if isinstance(network, OnnxConfig) else network.kind
-    return replace(import_onnx(model), name=name)
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def load_inputs(config: RunConfig) -> NDArray[np.uint8]:
-    """Load a run's images: as many as it asks for, cropped as it asks for.
-
-    Raises:
-        InputError: there are too few, or they are too small; or as ``load_images``.
-    """
-    inputs = config.inputs
-    path = config.resolve(inputs.path)
-    images = load_images(path)
-    if inputs.count is not None:
-        if inputs.count > len(images):
-            raise InputError(f"{path}: inputs.count asks for {inputs.count} images, there are {len(images)}")
-        images = images[: inputs.count]
-    if inputs.crop is not None:
-        height, width = images.shape[1:3]
-        if inputs.crop > min(height, width):
-            raise InputError(f"{path}: inputs.crop asks for {inputs.crop} pixels, the images are {height} x {width}")
-        top, left = (height - inputs.crop) // 2, (width - inputs.crop) // 2
-        images = np.ascontiguousarray(images[:, top : top + inputs.crop, left : left + inputs.crop])
-    return images
-
-
-def write_model(config: RunConfig, images: NDArray[np.uint8], target: Path) -> None:
-    """Write a run's network as a quantised model to ``target``.
-
-    Raises:
-        EmulatorError: the images have another size than a built-in network, or the network cannot be quantised.
-    """
-    network = config.network
-    if isinstance(network, BuiltInConfig):
-        _check_image_size(config, network, images)
-        with TemporaryDirectory() as folder:
-            source = Path(folder) / f"{network.kind}.onnx"
-            size = network.image_size
-            model = build_network(network.kind, size, size, n_classes=network.classes, seed=network.seed)
-            save_model(model, source)
-            quantize_onnx(source, images, target)
-        return
-    source = config.resolve(network.model)
-    if is_quantized(source):
-        copyfile(source, target)
-        return
-    calibration = images if network.calibration is None else load_images(config.resolve(network.calibration))
-    quantize_onnx(source, calibration, target, preprocessing_of(config))
-
-
-def _check_image_size(config: RunConfig, network: BuiltInConfig, images: NDArray[np.uint8]) -> None:
-    height, width = images.shape[1:3]
-    if (height, width) != (network.image_size, network.image_size):
-        raise InputError(
-            f"{config.resolve(config.inputs.path)}: expected images of {network.image_size} x {network.image_size} "
-            f"(network.image_size), got {height} x {width}; crop them (inputs.crop) or change the network"
-        )

@@ -1,30 +1,39 @@
-"""A progress bar for people: on a terminal, or where the parent process says that it has one."""
+"""Signs of life for people: on a terminal, or where the parent process says that it has one."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from emulator.optimize.judge import Found, OnCandidate
+if TYPE_CHECKING:  # reports, which search nothing, shall not wait for what searches
+    from emulator.optimize.judge import Found, OnCandidate
 
 
 @contextmanager
-def preparing(on_what: str, *, shown: bool) -> Iterator[OnCandidate]:
-    """Show that something is being prepared; yields what hears of the candidates of a search for a mapping."""
+def working(on_what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, as long as it lasts; yields what to call with other words for it."""
     if not shown:
-        yield lambda *_: None
+        yield lambda _: None
         return
     with Console(file=sys.stderr, force_terminal=True).status(on_what) as status:
+        yield status.update
 
-        def on_candidate(number: int, n_all: int, best: Found | None) -> None:
+
+@contextmanager
+def preparing(on_what: str, *, shown: bool) -> "Iterator[OnCandidate]":
+    """Show that something is being prepared; yields what hears of the candidates of a search for a mapping."""
+    with working(on_what, shown=shown) as say:
+
+        def on_candidate(number: int, n_all: int, best: "Found | None") -> None:
             words = f"searching a mapping, {number} of {n_all} candidates (Ctrl-C keeps the best so far)"
             if best is not None:
                 words += f": {best.figures.images_per_second:,.0f} images/s over the batch, "
                 words += f"{best.figures.steady_images_per_second:,.0f} of at most {best.bound.images_per_second:,.0f} "
                 words += "in steady state"
-            status.update(words)
+            say(words)
 
         yield on_candidate
 

@@ -23,6 +23,7 @@ from emulator.emulation import Plane, RankSummary, check_ranks, emulate
 from emulator.errors import ConfigError, EmulatorError
 from emulator.parallel.comm import Comm
 from emulator.parallel.wire import pack, unpack
+from emulator.timing.compiled import require_compiler
 from launch.header import make_header
 from launch.prepare import Prepared, prepare_run
 from launch.progress import image_progress, preparing
@@ -108,6 +109,7 @@ def on_first_rank(comm: Comm, prepare: Callable[[], T], *, debug: bool) -> tuple
         signal.signal(signal.SIGINT, previous)
         return None, code
     try:
+        require_compiler()
         prepared = prepare()
     except (EmulatorError, TraceError) as error:
         if debug:

@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.progress import working
 from launch.targets import keep_traces
-from launch.working import working
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
 from traces.errors import TraceError
@@ -40,7 +40,10 @@ def report_run(options: ReportOptions) -> None:
 
         plotly_script()  # what cannot be written shall be said before anything is drawn
     costs = read_costs(options.chip) if options.chip else None
-    with Trace(options.trace) as trace, working("reading the trace and working out its figures"):
+    with (
+        Trace(options.trace) as trace,
+        working("reading the trace and working out its figures", shown=sys.stderr.isatty()),
+    ):
         keep_traces([trace], options.html, options.timeline)
         if not trace.has_timing and (options.figures or options.html or options.timeline):
             raise TraceError(f"{trace.path}: the run had no timing plane, so there are no figures to draw")

@@ -27,8 +27,9 @@ from emulator.mapping.policy import Policy, read_policy
 from emulator.network.inputs import SUFFIXES
 from emulator.parallel.local_comm import SerialComm
 from launch.explain import explain
-from launch.prepare import CONFIG_NAMES, MODEL_NAME, Prepared, hash_file, load_inputs, make_workload, write_model
+from launch.prepare import CONFIG_NAMES, Prepared, make_workload
 from launch.rank import rank_path, record_run
+from launch.sources import MODEL_NAME, hash_file, hash_model, load_inputs, write_model
 from launch.study_file import Case
 from traces.reader import TRACE_NAME, Trace
 from traces.report import make_report
@@ -88,7 +89,7 @@ def _run_text(case: Case) -> str:
 
 def _data_paths(config: RunConfig) -> list[Path]:
     """List the files and folders whose content a run depends on, beside its configuration."""
-    paths = [config.inputs.path]
+    paths = [config.inputs.path] if config.inputs.path else []
     if isinstance(config.network, OnnxConfig):
         paths += [config.network.model, *([config.network.calibration] if config.network.calibration else [])]
     return [config.resolve(path).resolve() for path in paths]
@@ -202,7 +203,7 @@ def run_case(resolved: ResolvedCase, folder: Path, networks: Networks) -> None:
     else:
         (folder / CONFIG_NAMES["mapping_file"]).write_text(text, encoding="utf-8")
         texts = resolved.texts | {"mapping_file": text}
-        prepared = Prepared(config, workload, images, hash_file(model), texts)
+        prepared = Prepared(config, workload, images, hash_model(model), texts)
         record_run(prepared, folder, comm=SerialComm(), plane=Plane.TIMING, on_image=lambda _: None, began=began)
         with Trace(folder) as trace:
             outcome = make_report(trace).to_json()

@@ -13,6 +13,9 @@ from emulator.errors import ConfigError
 
 Overrides = dict[str, Any]
 
+#: Before the name of a figure that the chip file publishes.
+OF_CHIP = "chip."
+
 #: The files whose keys a sweep may vary.
 _VARIED = ("chip", "policy")
 
@@ -118,7 +121,7 @@ class Published(Spec):
         case: the case under ``cases`` that it is about.
         over: the case whose figure divides, for a ratio.
         times: factor from the report's unit to the published one.
-        value: as published.
+        value: as published; ``chip.FIGURE`` stands for what the chip file of ``case`` publishes as that figure.
         source: where, and whether it is stated or derived there.
         cause: why the emulated figure is another one, in a sentence that ``shown_by`` bears out.
         shown_by: cases (or sweeps) that show it.
@@ -129,10 +132,22 @@ class Published(Spec):
     case: str
     over: str | None = None
     times: float = 1.0
-    value: Annotated[float, Field(gt=0)]
+    value: float | str
     source: str
     cause: str | None = None
     shown_by: tuple[str, ...] = ()
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _is_a_figure(cls, value: object) -> float | str:
+        if isinstance(value, str) and value.removeprefix(OF_CHIP) not in ("", value):
+            return value
+        if isinstance(value, int | float) and value > 0:
+            return float(value)
+        raise ValueError(
+            f"expected a number above 0, or 'chip.' and a figure that the chip file publishes, such as chip.tops; "
+            f"got '{value}'"
+        )
 
 
 class Study(Spec):

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from emulator.errors import ConfigError
 from launch.study_case import REPORT_NAME
-from launch.study_file import Published, Study, variant_name
+from launch.study_file import OF_CHIP, Published, Study, variant_name
 from launch.study_table import number
 from launch.tables import new_table, render
 
@@ -39,11 +39,12 @@ class Comparison:
     """A published figure, the emulated ones, and the experiments that show where a difference comes from.
 
     Attributes:
+        published: None if it stands in the chip file alone and the case does not fit the chip.
         experiments: the figure in the cases that ``cause`` rests on: name of a sweep or case, then its cases.
     """
 
     name: str
-    published: float
+    published: float | None
     source: str
     emulated: tuple[Emulated, ...]
     cause: str | None
@@ -65,17 +66,37 @@ def compare(study: Study, reports: Reports) -> list[Comparison]:
 
 
 def _compare(study: Study, published: Published, reports: Reports) -> Comparison:
-    emulated = []
+    emulated, wanted = [], _value(published, reports[published.case])
     for variant in (None, *(each.name for each in study.variants)):
         over = published.over and variant_name(published.over, variant)
         value = _figure(published, variant_name(published.case, variant), over, reports)
-        deviation = None if value is None else value / published.value - 1
+        deviation = None if value is None or wanted is None else value / wanted - 1
         emulated.append(Emulated(variant, value, deviation))
     experiments = tuple(
         (name, tuple((case, _figure(published, case, published.over, reports)) for case in _cases_called(study, name)))
         for name in published.shown_by
     )
-    return Comparison(published.name, published.value, published.source, tuple(emulated), published.cause, experiments)
+    return Comparison(published.name, wanted, published.source, tuple(emulated), published.cause, experiments)
+
+
+def _value(published: Published, report: Mapping[str, Any]) -> float | None:
+    """Return the published value, from the chip file if it stands there; None where that case does not fit.
+
+    Raises:
+        ConfigError: the chip file publishes no such figure for the case's network.
+    """
+    if not isinstance(published.value, str):
+        return published.value
+    if "infeasible" in report:
+        return None
+    name = published.value.removeprefix(OF_CHIP)
+    figures = {each["figure"]: float(each["published"]) for each in report["published"]}
+    if name not in figures:
+        raise ConfigError(
+            f"published: {published.name}: value: the chip of case '{published.case}' publishes no '{name}' for its "
+            f"network; it publishes {', '.join(figures) or 'nothing'}"
+        )
+    return figures[name]
 
 
 def _cases_called(study: Study, name: str) -> list[str]:

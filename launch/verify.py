@@ -11,7 +11,8 @@ from emulator.config import RunConfig
 from emulator.config_file import load_model
 from emulator.network.ort import run_onnxruntime
 from emulator.values.crossbars import is_ideal
-from launch.prepare import CONFIG_NAMES, INPUTS_NAME, MODEL_NAME, preprocessing_of
+from launch.prepare import CONFIG_NAMES
+from launch.sources import INPUTS_NAME, MODEL_NAME, preprocessing_of
 from traces.errors import TraceError
 from traces.reader import Trace
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from traces.analysis.chip import flatten
 from traces.reader import Trace
 from traces.report import Report, make_report
 
@@ -76,7 +77,12 @@ class RunComparison:
         """Return the comparison as plain values."""
         return {
             "runs": [
-                {"label": label, "name": report.name, "digest": report.digest}
+                {
+                    "label": label,
+                    "name": report.name,
+                    "chip": report.chip and report.chip.label,
+                    "digest": report.digest,
+                }
                 for label, report in zip(self.labels, self.reports, strict=True)
             ],
             "differences": [{"file": d.file, "key": d.key, "values": list(d.values)} for d in self.differences],
@@ -104,7 +110,7 @@ def compare_runs(traces: Sequence[Trace], labels: Sequence[str]) -> RunCompariso
     return RunComparison(
         labels=tuple(labels),
         reports=reports,
-        differences=tuple(_differences(traces)),
+        differences=tuple(_differences(traces, reports)),
         figures={name: tuple(_look_up(figures, name) for figures in found) for name in FIGURES},
         layers=tuple(_layer_changes(traces, reports)),
     )
@@ -117,10 +123,12 @@ def _look_up(figures: dict[str, Any], name: str) -> float | None:
     return value if value is None else float(value)
 
 
-def _differences(traces: Sequence[Trace]) -> list[Difference]:
+def _differences(traces: Sequence[Trace], reports: Sequence[Report]) -> list[Difference]:
     differences = []
     for file in _TEXTS:
-        flat = [_flatten(yaml.safe_load(str(trace.attribute(file)) or "{}")) for trace in traces]
+        flat = [flatten(yaml.safe_load(str(trace.attribute(file)) or "{}")) for trace in traces]
+        if file == "chip_file":
+            _tell_apart(flat, reports)
         for key in dict.fromkeys(key for each in flat for key in each):
             values = tuple(each.get(key) for each in flat)
             if any(value != values[0] for value in values):
@@ -134,19 +142,13 @@ def _differences(traces: Sequence[Trace]) -> list[Difference]:
     return [each for each in differences if each.file != "mapping_file" or (each.key, each.values) not in policies]
 
 
-def _flatten(data: object, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings and lists by their dotted keys."""
-    if isinstance(data, dict):
-        items = [(str(key), value) for key, value in data.items()]
-    elif isinstance(data, list):
-        items = [(str(i), value) for i, value in enumerate(data)]
-    else:
-        return {prefix: data}
-    return {
-        key: leaf
-        for name, value in items
-        for key, leaf in _flatten(value, f"{prefix}.{name}" if prefix else name).items()
-    }
+def _tell_apart(flat: Sequence[dict[str, Any]], reports: Sequence[Report]) -> None:
+    """Write fingerprints behind the chips' names where one name stands for different chips."""
+    chips = [report.chip for report in reports if report.chip]
+    if len({chip.name for chip in chips}) < len({chip.label for chip in chips}):
+        for keys, report in zip(flat, reports, strict=True):
+            if report.chip:
+                keys["name"] = report.chip.label
 
 
 def _layer_changes(traces: Sequence[Trace], reports: Sequence[Report]) -> list[LayerChange]:

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table as TextTable
 
 from traces.compare import RunComparison
+from traces.digits import significant
 
 _NO_VALUE = "-"
 
@@ -31,7 +32,7 @@ def figure_cells(values: tuple[float | None, ...]) -> list[str]:
     """Return a figure of each run as text, the ratio to the first run's beside it."""
     cells = []
     for i, value in enumerate(values):
-        text = _NO_VALUE if value is None else f"{value:,.5g}"
+        text = f"{value:,.0f}" if value is not None and value.is_integer() else significant(value, 5)
         ratio = f" ({value / values[0]:.2f}x)" if i and value is not None and values[0] else ""
         cells.append(text + ratio)
     return cells

@@ -106,12 +106,14 @@ class ClusterCosting:
         n_cores: cores per cluster, all at work in a core cycle of an actor.
         synchronization_cycles: cycles per firing in which one core alone works.
         row_bytes, column_bytes: bytes that an input of a row and an output of a column take.
+        columns_per_weight: neighbouring columns of a crossbar that hold one column of weights, each with an output.
     """
 
     n_cores: int
     synchronization_cycles: int
     row_bytes: int
     column_bytes: int
+    columns_per_weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +158,13 @@ def count_actors(work: ActorWork, cluster: ClusterCosting) -> EnergyCounts:
     """Count what actors do per image, apart from moving tokens between clusters.
 
     A core cycle of an actor occupies all cores, save the synchronisation in each firing, which one core does. Jobs of
-    an IMA bring their rows' inputs from L1 and their columns' outputs back.
+    an IMA bring their rows' inputs from L1 and their columns' outputs back; every slice of a weight is a column.
     """
     rows, columns, jobs, firings, core_cycles = (
         np.asarray(each).astype(object)  # Python's integers: sums of products cannot overflow
         for each in (work.n_rows, work.n_columns, work.n_jobs, work.n_firings, work.core_cycles)
     )
+    columns = columns * cluster.columns_per_weight
     is_mvm = np.asarray(work.kind) == ActorKind.MVM
     on_cores = np.asarray(work.resource) == Resource.CORES
     inputs, outputs = int((jobs * rows)[is_mvm].sum()), int((jobs * columns)[is_mvm].sum())

@@ -10,6 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
+#: Picoseconds and hertz per unit.
+PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
+HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
+
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
 
 
@@ -35,9 +39,8 @@ def read_quantity(value: object, expected: str, units: Mapping[str, int]) -> Fra
     return Fraction(number) * units[unit]
 
 
-def _real(kind: str, example: str, units: Mapping[str, int]) -> Callable[[Any], float]:
-    """Return a parser of quantities that are real numbers of the first unit in ``units``, at least zero."""
-    scale = next(iter(units.values()))
+def real_parser(kind: str, example: str, units: Mapping[str, int], scale: int = 1) -> Callable[[Any], float]:
+    """Return a parser of quantities that are real numbers, at least zero; ``scale`` is what stands for one."""
 
     def parse(value: Any) -> float:  # noqa: ANN401 (whatever stands in the file)
         expected = f"expected {kind} such as '{example}'"
@@ -55,10 +58,16 @@ def _text(unit: str) -> PlainSerializer:
 
 # For files: the text of a quantity in, a real number of the unit in the name out, and back to text.
 EnergyPj = Annotated[
-    float, BeforeValidator(_real("an energy", "12.5 pJ", {"pJ": 1000, "fJ": 1, "nJ": 10**6})), _text("pJ")
+    float, BeforeValidator(real_parser("an energy", "12.5 pJ", {"pJ": 1000, "fJ": 1, "nJ": 10**6}, 1000)), _text("pJ")
 ]
 EnergyPjPerByte = Annotated[
-    float, BeforeValidator(_real("an energy per byte", "15.6 pJ/B", {"pJ/B": 1000, "fJ/B": 1})), _text("pJ/B")
+    float,
+    BeforeValidator(real_parser("an energy per byte", "15.6 pJ/B", {"pJ/B": 1000, "fJ/B": 1}, 1000)),
+    _text("pJ/B"),
 ]
-PowerMw = Annotated[float, BeforeValidator(_real("a power", "1.5 mW", {"mW": 1000, "uW": 1, "W": 10**6})), _text("mW")]
-AreaMm2 = Annotated[float, BeforeValidator(_real("an area", "0.63 mm2", {"mm2": 10**6, "um2": 1})), _text("mm2")]
+PowerMw = Annotated[
+    float, BeforeValidator(real_parser("a power", "1.5 mW", {"mW": 1000, "uW": 1, "W": 10**6}, 1000)), _text("mW")
+]
+AreaMm2 = Annotated[
+    float, BeforeValidator(real_parser("an area", "0.63 mm2", {"mm2": 10**6, "um2": 1}, 10**6)), _text("mm2")
+]

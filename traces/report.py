@@ -91,7 +91,7 @@ class Report:
         if not self.costs:
             return None
         n_clusters = self.costs.n_clusters
-        note = f"energy and area by the coefficients of {self.costs.name}"
+        note = f"energy and area by the coefficients of {self.costs.label}"
         if self.costs.area and self.costs.topology.levels and n_clusters != self.clusters_total:
             note += f", a chip of {n_clusters:,} clusters: so large is the area outside of them"
         return note
@@ -116,6 +116,7 @@ class Report:
         """Return the report as plain values; times in seconds unless their key says otherwise."""
         return {
             "name": self.name,
+            "chip": self.chip.label if self.chip else None,
             "plane": self.plane,
             "n_images": self.n_images,
             **self._rates(),
@@ -127,7 +128,7 @@ class Report:
             "n_ranks": self.n_ranks,
             "digest": self.digest,
             "wall_s": self.wall_s,
-            "costs_of": self.costs.name if self.costs else None,
+            "costs_of": self.costs.label if self.costs else None,
             **self.efficiency,
             "loss_factors": self.loss_factors,
             **_timing_to_json(self.timing),

@@ -12,6 +12,7 @@ from traces.analysis.bottleneck import Stage
 from traces.analysis.conversions import LayerConversions
 from traces.analysis.timing import Timing
 from traces.analysis.utilization import LayerUse
+from traces.digits import aligned, significant
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
@@ -62,6 +63,8 @@ def _run_table(report: Report) -> TextTable:
     if report.costs_note:
         table.add_row("costs", escape(report.costs_note))
     table.add_row("clusters", f"{report.clusters_used} of {report.clusters_total} used")
+    if report.chip:
+        table.add_row("chip", escape(report.chip.label))
     if report.top_classes:
         table.add_row("top-1 classes", " ".join(map(str, report.top_classes[:24])))
     if report.conversions:
@@ -84,15 +87,13 @@ def _describe_energy(report: Report) -> str:
     if found["energy_mj_per_image"] is None:
         return "the chip file has no coefficients of energy, or the trace is older than they are"
     text = f"{_figure(found['energy_mj_per_image'])} mJ per image, {_figure(found['energy_mj_per_batch'])} mJ per batch"
-    text += f", {found['power_w']:,.3g} W, {found['tops_per_watt']:,.3g} TOPS/W"
-    return text + (f", {found['gops_per_mm2']:,.3g} GOPS/mm2" if found["gops_per_mm2"] is not None else "")
+    text += f", {_figure(found['power_w'])} W, {_figure(found['tops_per_watt'])} TOPS/W"
+    return text + (f", {_figure(found['gops_per_mm2'])} GOPS/mm2" if found["gops_per_mm2"] is not None else "")
 
 
 def _figure(value: float | None, digits: int = 2) -> str:
     """Return a number with so many decimals, or with three digits that count if it is below 1; a dash if unknown."""
-    if value is None:
-        return "-"
-    return f"{value:,.{digits}f}" if value >= 1 else f"{value:.3g}"
+    return significant(value, 3) if value is None or value < 1 else f"{value:,.{digits}f}"
 
 
 def _table(title: str, headings: Iterable[str], n_text_columns: int = 1) -> TextTable:
@@ -117,7 +118,7 @@ def _layer_table(layers: tuple[LayerUse, ...]) -> TextTable:
 def _timing_tables(report: Report, timing: Timing) -> list[TextTable]:
     return [
         _share_table(timing),
-        _loss_table(report, timing),
+        _loss_table(timing),
         _limit_table(timing),
         _energy_table(timing),
         _network_table(timing),
@@ -140,14 +141,15 @@ def _share_table(timing: Timing) -> TextTable:
     return table
 
 
-def _loss_table(report: Report, timing: Timing) -> TextTable:
+def _loss_table(timing: Timing) -> TextTable:
     table = _table("Losses against the peak of all crossbars", ("step", "factor", "TOPS left"))
     waterfall = timing.waterfall
     if waterfall:
-        table.add_row("peak", "", f"{waterfall.peak_tops:,.4g}")
-        for (name, factor), left in zip(waterfall.factors.items(), waterfall.tops_after, strict=True):
-            table.add_row(name.replace("_", " "), f"{factor:,.2f}", f"{left:,.3g}")
-        table.add_row("all together", f"{waterfall.total:,.1f}", f"{report.tops:,.3g}")
+        steps = ["peak", *(name.replace("_", " ") for name in waterfall.factors), "all together"]
+        factors = ["", *aligned([*waterfall.factors.values(), waterfall.total], 4)]
+        left = aligned([waterfall.peak_tops, *waterfall.tops_after, waterfall.tops_after[-1]], 3)
+        for row in zip(steps, factors, left, strict=True):
+            table.add_row(*row)
     return table
 
 
@@ -208,7 +210,7 @@ def _published_table(report: Report) -> TextTable:
     for each in report.comparisons():
         name = each.figure.removeprefix("loss_factors.").replace("_", " ")
         table.add_row(
-            name, f"{each.published:,g}", f"{each.measured:,.4g}", f"{each.deviation:+.0%}", escape(each.note)
+            name, f"{each.published:,g}", significant(each.measured, 4), f"{each.deviation:+.0%}", escape(each.note)
         )  # fmt: skip
     return table
 

@@ -180,7 +180,7 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "complete": (bool, "true once everything is written and verified"),
     "digest": (str, "digest of the canonical content, hexadecimal"),
     "program_hash": (str, "SHA-256 of the program, hexadecimal"),
-    "model_hash": (str, "SHA-256 of the quantised ONNX model, hexadecimal"),
+    "model_hash": (str, "SHA-256 of the quantised ONNX model, hexadecimal, empty for shapes without weights"),
     "devices_hash": (str, "SHA-256 of the file of programmed devices, empty if there is none (since version 2)"),
     "name": (str, "network and chip, in words"),
     "plane": (str, "both, values or timing"),

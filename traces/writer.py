@@ -39,7 +39,9 @@ _MARGIN_BYTES = 1 << 20
 
 
 def write_table(group: h5py.Group, columns: dict[str, Any], table: str, schema: dict[str, tuple[Column, ...]]) -> None:
-    """Write a whole table at once, in the types of its schema.
+    """Write a whole table at once, in the types of its schema, with checksums that HDF5 compares when it reads.
+
+    Text is written in a fixed length: HDF5 keeps text of any length apart, where no checksum covers it.
 
     Raises:
         TraceError: the columns are not those of the schema.
@@ -47,8 +49,13 @@ def write_table(group: h5py.Group, columns: dict[str, Any], table: str, schema: 
     fitted = fit_columns(table, columns, schema[table])
     target = group.create_group(table)
     for column in schema[table]:
-        dtype = h5py.string_dtype() if column.dtype == TEXT else column.dtype
-        target.create_dataset(column.name, data=fitted[column.name], dtype=dtype)
+        values, dtype = fitted[column.name], column.dtype
+        if dtype == TEXT:
+            texts = [text.encode("utf-8") for text in values]
+            dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=0) or 1)
+            values = np.array(texts, dtype)
+        chunks = (min(len(values), CHUNK_RECORDS),) if len(values) else None  # only chunks can have checksums
+        target.create_dataset(column.name, data=values, dtype=dtype, chunks=chunks, fletcher32=chunks is not None)
 
 
 class _Chunk:

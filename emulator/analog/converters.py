@@ -14,22 +14,25 @@ def largest_code(adc_bits: int) -> int:
     return (1 << (adc_bits - 1)) - 1
 
 
-def adc_steps(largest_sums: Real, adc_bits: int) -> Real:
+def adc_steps(largest_sums: Real, full_scale: Real, adc_bits: int) -> Real:
     """Return the step of each ADC whose range just reaches the given sums.
 
     A column in which calibration saw nothing gets the widest range of its slice: with next to no range its ADC would
-    clip the noise of every MVM.
+    clip the noise of every MVM. A slice without any has as much of its full scale as the widest other one, and a
+    crossbar without any all of it.
 
     Args:
         largest_sums: (n_slices, columns), not negative.
+        full_scale: (n_slices,), the sum of a column full of the largest conductance; positive.
         adc_bits: of the converters.
 
     Returns:
         (n_slices, columns), in the units of the sums.
     """
-    widest = largest_sums.max(axis=1, keepdims=True, initial=0.0)
-    reached = np.where(largest_sums > 0, largest_sums, np.where(widest > 0, widest, 1.0))
-    return reached / largest_code(adc_bits)
+    widest = largest_sums.max(axis=1, initial=0.0)
+    share = float((widest / full_scale).max()) or 1.0
+    elsewhere = np.where(widest > 0, widest, share * full_scale)[:, np.newaxis]
+    return np.where(largest_sums > 0, largest_sums, elsewhere) / largest_code(adc_bits)
 
 
 def nonlinearity(normal: Real, typical_lsb: float) -> NDArray[np.float32]:

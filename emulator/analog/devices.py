@@ -65,17 +65,15 @@ class ProgrammedDevices:
         conductance_us: float32, (2, n_slices, rows, columns), positive and negative devices right after programming.
         exponents: float32, same shape, drift exponents.
         digit_per_us: float64, (n_slices,), what a microsiemens is worth in units of the slice's digit.
-        key: of the crossbar's random numbers.
     """
 
     conductance_us: NDArray[np.float32]
     exponents: NDArray[np.float32]
     digit_per_us: Real
-    key: int
 
     @classmethod
     def program(cls, weights: NDArray[np.int8], coding: Coding, how: Programming, key: int) -> Self:
-        """Program the weights (rows, columns) of a crossbar."""
+        """Program the weights (rows, columns) of a crossbar; ``key`` is that of its random numbers."""
         model, target = how.model, to_pairs(coding.digits(weights), how.model.g_max_us, how.g_min_us)
         wanted, programmed = target.conductance_us, target.conductance_us
         if how.noise:
@@ -88,17 +86,17 @@ class ProgrammedDevices:
             exponents = np.where(on, 0.0, exponents)
         if how.dead and stream(key, Purpose.DEATH).random() < how.dead:
             programmed = np.zeros_like(programmed)
-        return cls(programmed.astype(np.float32), exponents.astype(np.float32), target.digit_per_us, key)
+        return cls(programmed.astype(np.float32), exponents.astype(np.float32), target.digit_per_us)
 
-    def read(self, how: Reading) -> "EffectiveWeights":
-        """Return what the crossbar computes with at an age."""
+    def read(self, how: Reading, key: int) -> "EffectiveWeights":
+        """Return what the crossbar computes with at an age; ``key`` is that of the crossbar in the run that reads."""
         programmed = self.conductance_us.astype(np.float64)
         present = programmed
         if how.drift:
             present = how.model.drift(programmed, self.exponents.astype(np.float64), how.age_s)
         if how.noise:
             moment = int(np.float64(how.age_s).view(np.uint64))
-            normal = stream(self.key, Purpose.READ, moment).standard_normal(present.shape)
+            normal = stream(key, Purpose.READ, moment).standard_normal(present.shape)
             present = how.model.read_out(programmed, present, how.age_s, normal)
         at_first, now = (_behind_wires(g, how.segment_ohm) for g in (programmed, present))
         first_digits, digits = (Pairs(g, self.digit_per_us).digits for g in (at_first, now))

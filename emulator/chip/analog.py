@@ -94,8 +94,9 @@ class Adc(Spec):
     Attributes:
         range: ``per_column``: each column of each crossbar reaches what calibration images need there. ``per_layer``:
             all columns of a layer reach what its largest sum needs. ``fixed``: every column reaches ``fixed_range``.
-        fixed_range: for ``fixed`` only, the largest sum as a share of the largest that a column could ever give.
-        gain_spread: deviation of the columns' gains from 1; at most 20 %, so that no gain is negative.
+        fixed_range: for ``fixed`` only, the largest sum as a share of what a column full of the largest conductance
+            gives under the largest inputs.
+        gain_spread: deviation of the columns' gains from 1; at most 20 %, so that one gain in millions is negative.
         nonlinearity_lsb: how far the codes of a typical column are from a straight line at the worst of them: integral
             non-linearity, as a mean over the columns. Each has a curve of its own, see
             ``emulator.analog.converters.nonlinearity``.
@@ -129,8 +130,9 @@ class Analog(Spec):
         wires: IR drop; needs ``devices``, whose conductances it depends on.
         dac: ``rounding`` drops the bits of the inputs that ``dac_bits`` has no room for.
         adc: converters that round and clip.
-        output_noise: deviation of normal noise on every output of every MVM, in units of the current of one device at
-            its largest conductance under the largest input (AIHWKIT's ``out_noise``); at most ten such currents.
+        output_noise: deviation of normal noise on every output of every MVM, in units of what the largest conductance
+            in place of a zero adds to a column's current under the largest input (AIHWKIT's ``out_noise``); at most ten
+            such currents.
     """
 
     slices: Annotated[int, Field(ge=1, le=8, strict=True)] = 1

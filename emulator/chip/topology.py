@@ -5,6 +5,7 @@ The up ports of a subtree carry only what leaves it and the down ports only what
 whole subtrees. Routes are computed, not stored: a chip of a hundred thousand clusters costs nothing until it is used.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -174,7 +175,7 @@ class Tree:
     def _level_of(self, edge: int) -> int:
         if edge == self._hbm_edge:
             return len(self._levels) - 1
-        return max(depth for depth, first in enumerate(self._first_edge) if first <= edge)
+        return bisect_right(self._first_edge, edge) - 1
 
 
 class _Ports(Sequence[Port]):

@@ -9,6 +9,7 @@ from emulator.mapping.policy import ManualPolicy, Policy
 from emulator.network.graph import Network
 from emulator.optimize.judge import Found, OnCandidate
 from emulator.optimize.search import optimize
+from emulator.timing.compiled import require_compiler
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,13 @@ def plan_mapping(
         ends_early: an interrupt ends a search with the best so far, if there is one.
 
     Raises:
-        ConfigError: the policy names what network or chip do not have.
+        ConfigError: the policy names what network or chip do not have, or numba must not compile what a search times.
         MappingError: the policy asks for more than they have.
         InfeasibleError: the network does not fit; carries the report.
     """
     if isinstance(policy, ManualPolicy):
         return Plan(policy, map_network(network, chip, policy), None)
+    require_compiler()  # said once, not as the reason why no candidate could be timed
     found = optimize(
         network, chip, policy, n_images=n_images, seed=seed, on_candidate=on_candidate, ends_early=ends_early
     )

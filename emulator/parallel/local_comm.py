@@ -223,12 +223,13 @@ class SerialComm(LocalComm):
         raise ParallelError("the only rank of this run waits for a message that no rank will send")
 
 
-def run_local(main: Callable[[LocalComm], T], n_ranks: int, limit_s: float = 60.0) -> list[T]:
+def run_local(main: Callable[[LocalComm], T], n_ranks: int, limit_s: float = 240.0) -> list[T]:
     """Call ``main`` on ``n_ranks`` threads, each with its communicator, and return what each returned.
 
     Raises:
         BaseException: What the lowest failing rank raised; the first cause, not the abort that followed from it.
-        ParallelError: The ranks were not done after ``limit_s`` seconds: they wait for each other.
+        ParallelError: The ranks were not done after ``limit_s`` seconds: they wait for each other. On a machine with
+            other work the engines' compilation alone, of which a first run waits for the end, can take a minute.
     """
     group = LocalGroup(n_ranks)
     results: dict[int, T] = {}

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import numba as nb
 from numba.core.dispatcher import Dispatcher
 
+from emulator.errors import ConfigError
 from emulator.program import lower
 from traces import schema
 
@@ -23,10 +24,20 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     other files is compiled into it. So the stamp that it compares is replaced by one of all files of the engine.
     """
     kernel: Callable[P, R] = nb.njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload]  # not in the stubs
-    if isinstance(kernel, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
+    if isinstance(kernel, Dispatcher):  # not where NUMBA_DISABLE_JIT is set: see require_compiler
         kept = kernel._cache._cache_file  # type: ignore[attr-defined]  # noqa: SLF001 (numba has no public way)
         kept._source_stamp = stamp_of(sources())  # noqa: SLF001
     return kernel
+
+
+def require_compiler() -> None:
+    """Refuse to run where numba has been told not to compile: what runs here reads records as only compiled code can.
+
+    Raises:
+        ConfigError: the environment says so.
+    """
+    if nb.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set when numba reads the environment
+        raise ConfigError("NUMBA_DISABLE_JIT is set, but the emulator runs compiled only; unset it and run again")
 
 
 @cache

@@ -10,6 +10,7 @@ from emulator.errors import CausalityError, ProgramError
 from emulator.program.lower import Tables
 from emulator.timing import kernel
 from emulator.timing.border import Border
+from emulator.timing.compiled import require_compiler
 from emulator.timing.records import FIRING_COLUMNS, TRANSFER_COLUMNS, TimingSink
 from emulator.timing.state import (
     EVENT_FIELDS,
@@ -44,9 +45,13 @@ class TimingEngine:
 
     An engine handles the events of the places (sites and ports) that its rank owns. With one rank that owns everything,
     ``run`` is all there is; with several, ``rounds`` moves events between engines.
+
+    Raises:
+        ConfigError: numba has been told not to compile.
     """
 
     def __init__(self, tables: Tables, n_images: int, sink: TimingSink) -> None:
+        require_compiler()
         self.tables = tables
         self._sink = sink
         actors, limit = tables.actors, int(tables.queues["limit"].max(initial=0))
@@ -86,17 +91,6 @@ class TimingEngine:
         ports = self._state.ports[mine]
         totals = (ports[name].copy() for name in ("busy_ps", "n_bytes", "n_bursts"))
         return PortTotals(self.tables.port_id[mine], *totals)
-
-    def deliver(self, rows: NDArray[np.int64], source: int = -1) -> None:
-        """Take events that rank ``source`` sent to places of this one, places and channels by their ids on the chip.
-
-        Raises:
-            CausalityError: an event lies before the time already reached, or belongs elsewhere; names both ends.
-        """
-        self.make_room(len(rows))
-        failed = kernel.deliver(self.tables, self._state, rows)
-        if failed >= 0:
-            self.refuse(rows[failed], source)
 
     def refuse(self, event: NDArray[np.int64], source: int) -> NoReturn:
         """Raise the error of an event from rank ``source`` that cannot be taken.

@@ -14,22 +14,23 @@ from emulator.timing.border import Border
 from emulator.timing.state import EVENT_FIELDS, NEVER
 
 # Words before the promises: messages answered, when the bursts of this one can come back and when they can be
-# acknowledged, is it the last of all, are news of credits and acknowledgements wanted, and does the sender now wait.
-ANSWERED, ECHO, ANSWER, IS_LAST, WANTS, WAITS = range(6)
-HEADER = 6
+# acknowledged, is it the last of all, are news of credits and acknowledgements wanted, does the sender now wait, and
+# beyond which time it needs promises to go on.
+ANSWERED, ECHO, ANSWER, IS_LAST, WANTS, WAITS, NEXT = range(7)
+HEADER = 7
 
 #: Messages whose bursts await their answers that are told apart; beyond, the latest are taken together.
 _MOST_UNANSWERED = 64
 
 #: Per link: does this rank or the peer want news of credits and acknowledgements, as it has last told; does the peer
-#: wait for a message; have bursts come since the last message that will be acknowledged to the peer; messages sent and
-#: taken; when bursts that came from the peer can come back to it, for they count as promised until answered; is the
-#: last message sent; messages not yet answered, and when their bursts can come back and be acknowledged, at the
-#: earliest; words of the message to be sent now, 0 if there is none; where in the ring of messages from the peer the
-#: next will be.
+#: wait for a message, and beyond which time it needs promises; have bursts come since the last message that will be
+#: acknowledged to the peer; messages sent and taken; when bursts that came from the peer can come back to it, for they
+#: count as promised until answered; is the last message sent; messages not yet answered, and when their bursts can come
+#: back and be acknowledged, at the earliest; words of the message to be sent now, 0 if there is none; where in the ring
+#: of messages from the peer the next will be.
 LINK_STATE = record_type(
-    "wants peer_wants peer_waits owes_answer n_sent n_taken echoes_ps has_said_all n_unanswered back_ps answer_ps "
-    "n_words next_slot"
+    "wants peer_wants peer_waits peer_next_ps owes_answer n_sent n_taken echoes_ps has_said_all n_unanswered back_ps "
+    "answer_ps n_words next_slot"
 )
 
 # What ``Links.totals`` counts.

@@ -17,6 +17,7 @@ from emulator.timing.links import (
     N_BOUNDARY_EVENTS,
     N_MESSAGES,
     N_PROMISES,
+    NEXT,
     WAITS,
     WANTS,
     Links,
@@ -50,7 +51,7 @@ def take(t: Tables, s: State, b: Border, lk: Links, link: int, message: NDArray[
     state.n_taken += 1
     state.echoes_ps = min(state.echoes_ps, message[ECHO])
     state.owes_answer |= message[ANSWER] < NEVER
-    state.peer_wants, state.peer_waits = message[WANTS], message[WAITS]
+    state.peer_wants, state.peer_waits, state.peer_next_ps = message[WANTS], message[WAITS], message[NEXT]
     for i in range(n_flows):
         lk.clock_ps[flow + i] = message[HEADER + i]
     forget(lk, link, message[ANSWERED])
@@ -75,8 +76,10 @@ def take_all(
 
 
 @compiled
-def helps(b: Border, lk: Links, link: int) -> bool:
+def helps(b: Border, lk: Links, link: int, waits: bool) -> bool:  # noqa: FBT001 (compiled)
     """Tell whether new promises let the peer go further: for credits only where it lacks some.
+
+    A rank that ``waits`` itself tells all that is new, for the peer's answer may let it go on.
 
     That nothing more will leave is always worth telling: two peers with credits alone would wait for it in vain.
     """
@@ -88,6 +91,8 @@ def helps(b: Border, lk: Links, link: int) -> bool:
             has_news |= lk.latest_ps[flow] > lk.promised_ps[flow]
         else:
             before, after = min(before, lk.promised_ps[flow]), min(after, lk.latest_ps[flow])
+    if not waits:
+        before = max(before, state.peer_next_ps)
     return bool(after > before or (state.peer_wants and (state.owes_answer or has_news)) or (is_over and has_news))
 
 
@@ -153,7 +158,7 @@ def remember(lk: Links, link: int) -> None:
 
 
 @compiled
-def write(t: Tables, s: State, b: Border, lk: Links, link: int, waits: bool) -> None:  # noqa: FBT001 (compiled)
+def write(t: Tables, s: State, b: Border, lk: Links, link: int, waits: bool, next_ps: int) -> None:  # noqa: FBT001
     """Write the message to a peer, if there are events for it or new promises let it go further."""
     state, message, flow = lk.state[link], lk.outgoing[link], b.out_start[link]
     n_flows = b.out_start[link + 1] - flow
@@ -161,12 +166,15 @@ def write(t: Tables, s: State, b: Border, lk: Links, link: int, waits: bool) -> 
     n_rows = (n_words - HEADER - n_flows) // EVENT_FIELDS
     is_last = has_nothing_left(b, lk, link)
     state.n_words = 0
-    if not (n_rows > 0 or is_last or helps(b, lk, link) or lk.needs[link] > state.wants):
+    if not (n_rows > 0 or is_last or helps(b, lk, link, waits) or lk.needs[link] > state.wants):
         return
     state.n_words = n_words
     state.has_said_all, state.wants = is_last, lk.needs[link]
     message[ANSWERED], message[IS_LAST], message[WANTS] = state.n_taken, is_last, state.wants
     message[WAITS], state.peer_waits = waits, 0
+    message[NEXT] = next_ps
+    for row in range(n_words - n_rows * EVENT_FIELDS, n_words, EVENT_FIELDS):
+        state.peer_next_ps = min(state.peer_next_ps, message[row])
     for i in range(n_flows):
         lk.promised_ps[flow + i] = message[HEADER + i] = lk.latest_ps[flow + i]
     state.echoes_ps, state.owes_answer = NEVER, 0

@@ -177,9 +177,11 @@ def round_of(
     note_needs(t, s, b, lk, reason == NO_NEWS)
     for flow in range(len(lk.latest_ps)):
         lk.latest_ps[flow] = min(lk.latest_ps[flow], NEVER)
+    # What a rank with several peers is told it may have to tell another that waits.
+    next_ps = 0 if len(lk.state) > 1 else s.heap[0, 0] if s.counts[N_HEAP] > 0 else NEVER
     for link in range(len(lk.state)):
         if not lk.state[link].has_said_all:
-            write(t, s, b, lk, link, reason != PAUSED)
+            write(t, s, b, lk, link, reason != PAUSED, next_ps)
         else:
             lk.state[link].n_words = 0
     s.counts[N_OUTBOX] = 0

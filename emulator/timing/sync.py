@@ -192,7 +192,6 @@ def compile_timing() -> None:
     tables = no_tables()
     engine = TimingEngine(tables, 0, _NoRecords())
     engine.run()
-    engine.deliver(np.empty((0, EVENT_FIELDS), np.int64))
     border = border_of(tables)
     engine.share(BATCH_EVENTS, border)
     memory, links = working_memory(tables, border), links_of(tables, border, 0)

@@ -1,4 +1,4 @@
-"""How far the ADCs of each crossbar must reach: the largest sums that calibration images make in exact crossbars."""
+"""How far ADCs must reach: the largest sums that calibration images, as the DACs give them, make in exact crossbars."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from emulator.mapping.mapping import Mapping
 from emulator.network.geometry import Span, unrolled
 from emulator.network.reference import run_reference
 from emulator.program.dataflow import Actor, Program, ProgramLayer
-from emulator.values.crossbars import LARGEST_INPUT, coding_of
+from emulator.values.crossbars import LARGEST_INPUT, coding_of, dac_of
 from emulator.values.weights import weight_matrix
 from traces.schema import ActorKind
 
@@ -66,7 +66,9 @@ class _LayerBlocks:
         self._largest: dict[tuple[Span, Span], Real] = {}
         if not self._actors:
             return
-        matrix, coding = weight_matrix(mapping.layers[layer_id]), coding_of(mapping.chip.cluster.ima)
+        ima = mapping.chip.cluster.ima
+        matrix, coding = weight_matrix(mapping.layers[layer_id]), coding_of(ima)
+        self._dac = dac_of(ima, self._layer.inputs[0].quantization.dtype)
         for actor in self._actors:
             block = matrix[actor.columns.start : actor.columns.end, actor.rows.start : actor.rows.end].T
             digits = coding.digits(block)
@@ -79,6 +81,8 @@ class _LayerBlocks:
         if not self._actors:
             return
         inputs = _inputs(self._layer, maps[self._layer.inputs[0].name])
+        if self._dac.size:
+            inputs = self._dac[inputs.view(np.uint8)]
         for (rows, columns), digits in self._digits.items():
             sums = inputs[:, rows.start : rows.end].astype(digits.dtype) @ digits
             largest = self._largest[rows, columns]

@@ -17,7 +17,6 @@ Real = NDArray[np.float64]
 
 #: The largest magnitude of an input, by its type.
 LARGEST_INPUT = {"uint8": 255, "int8": 128}
-_LARGEST_WEIGHT = 128
 
 #: Codes of a converter that neither clips nor rounds more than an ideal sum is rounded: no sum comes near.
 _NO_LIMIT = 2**30
@@ -34,6 +33,11 @@ def is_ideal(ima: Ima) -> bool:
 def coding_of(ima: Ima) -> Coding:
     """Return how weights are cut into cells; cells wider than a weight are as good as cells of its width."""
     return Coding(min(ima.weight_bits, INTEGER_BITS), ima.columns_per_weight)
+
+
+def dac_of(ima: Ima, input_dtype: str) -> NDArray[np.uint8] | NDArray[np.int8]:
+    """Return what the DACs make of every input, see ``AnalogCrossbar.dac``; empty if they pass all 8 bits."""
+    return dac_rounding(ima.dac_bits, input_dtype) if ima.analog.dac and ima.dac_bits < INTEGER_BITS else NO_DAC
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,13 +82,13 @@ class CrossbarMaker:
             key: of the crossbar, from ``crossbar_key``.
         """
         analog, place_values = self.ima.analog, coding_of(self.ima).place_values
-        digits, per_device = self._read(weights, programmed)
+        digits, per_device = self._read(weights, programmed, key)
         n_physical, n_columns = len(place_values) * weights.shape[1], weights.shape[1]
         flat = digits.digits.transpose(1, 0, 2).reshape(len(weights), n_physical)
         levels, digit_per_level = _fixed_point(flat)
-        steps, gains, limit = self._adc(largest_sums, LARGEST_INPUT[input_dtype], key)
-        sigma = (analog.output_noise or 0.0) * LARGEST_INPUT[input_dtype] * np.repeat(per_device, n_columns)
-        dac_bits = self.ima.dac_bits
+        per_device_sum = LARGEST_INPUT[input_dtype] * per_device
+        steps, gains, limit = self._adc(largest_sums, self.ima.rows * per_device_sum, key)
+        sigma = (analog.output_noise or 0.0) * np.repeat(per_device_sum, n_columns)
         return AnalogCrossbar(
             n_columns=n_columns,
             levels=levels,
@@ -97,10 +101,12 @@ class CrossbarMaker:
             readout_offset=np.zeros(n_physical, np.float32),
             noise_key=key,
             inl=_nonlinearity(analog.adc, n_physical, key),
-            dac=dac_rounding(dac_bits, input_dtype) if analog.dac and dac_bits < INTEGER_BITS else NO_DAC,
+            dac=dac_of(self.ima, input_dtype),
         )
 
-    def _read(self, weights: NDArray[np.int8], programmed: ProgrammedDevices | None) -> tuple[EffectiveWeights, Real]:
+    def _read(
+        self, weights: NDArray[np.int8], programmed: ProgrammedDevices | None, key: int
+    ) -> tuple[EffectiveWeights, Real]:
         """Return the digits that the devices stand for now, and what a device at its largest conductance stands for."""
         devices, wires = self.ima.analog.devices, self.ima.analog.wires or Wires.model_construct(segment_ohm=0.0)
         if devices is None or programmed is None:
@@ -108,27 +114,25 @@ class CrossbarMaker:
             return EffectiveWeights(digits, 1.0), np.abs(digits).max(axis=(1, 2), initial=1.0)
         model = devices.model
         how = Reading(model, devices.drift, devices.read_noise, devices.age_s, wires.segment_ohm)
-        read = programmed.read(how)
+        read = programmed.read(how, key)
         compensation = read.compensation if devices.drift_compensation else 1.0
         range_us = model.g_max_us - devices.g_min_us
         return EffectiveWeights(read.digits, compensation), range_us * programmed.digit_per_us
 
-    def _adc(self, largest_sums: Real, largest_input: int, key: int) -> tuple[Real, Real, int]:
-        """Return each ADC's step (in units of input times digit), its gain error, and its largest code."""
-        adc, bits, n_physical = self.ima.analog.adc, self.ima.adc_bits, largest_sums.size
-        if adc is None:
-            return np.ones(n_physical), np.ones(n_physical), _NO_LIMIT
-        gains = np.ones(n_physical)
-        if adc.gain_spread:
-            gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(n_physical)
-        if adc.fixed_range is not None:
-            largest_sum = adc.fixed_range * self.ima.rows * largest_input * self._largest_digit
-            largest_sums = np.full(largest_sums.shape, largest_sum)
-        return adc_steps(largest_sums, bits).reshape(n_physical), gains, largest_code(bits)
+    def _adc(self, largest_sums: Real, full_scale: Real, key: int) -> tuple[Real, Real, int]:
+        """Return each ADC's step (in units of input times digit), its gain error, and its largest code.
 
-    @property
-    def _largest_digit(self) -> int:
-        return min((1 << self.ima.weight_bits) - 1, _LARGEST_WEIGHT)
+        Ideal ADCs resolve whole units of the ideal sum, whatever a digit is worth.
+        """
+        adc, bits, (n_slices, n_columns) = self.ima.analog.adc, self.ima.adc_bits, largest_sums.shape
+        gains = np.ones(n_slices * n_columns)
+        if adc is None:
+            return np.repeat(1.0 / coding_of(self.ima).place_values, n_columns), gains, _NO_LIMIT
+        if adc.gain_spread:
+            gains += adc.gain_spread * stream(key, Purpose.ADC_GAIN).standard_normal(gains.size)
+        if adc.fixed_range is not None:
+            largest_sums = np.repeat(adc.fixed_range * full_scale[:, np.newaxis], n_columns, axis=1)
+        return adc_steps(largest_sums, full_scale, bits).reshape(gains.size), gains, largest_code(bits)
 
 
 def _fixed_point(digits: Real) -> tuple[NDArray[np.int16], Real]:

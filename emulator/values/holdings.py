@@ -54,9 +54,7 @@ class Holdings:
                 "weights": {i: (w.crossbar, w.offset, w.multiplier) for i, w in self.weights.items()},
                 "seed": setup.seed,
                 "largest_sums": dict(setup.largest_sums),
-                "programmed": {
-                    i: (d.conductance_us, d.exponents, d.digit_per_us, d.key) for i, d in setup.programmed.items()
-                },
+                "programmed": {i: (d.conductance_us, d.exponents, d.digit_per_us) for i, d in setup.programmed.items()},
             }
         )
 

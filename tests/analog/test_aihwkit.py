@@ -67,7 +67,9 @@ def test_compensation_is_the_ratio_of_mean_absolute_read_outs() -> None:
 
     weights = np.random.default_rng(3).integers(-127, 128, (64, 32)).astype(np.int8)
     programmed = ProgrammedDevices.program(weights, Coding(8, 1), Programming(GENERIC, noise=True), 77)
-    fresh, old = (programmed.read(Reading(GENERIC, drift=age > 0, noise=False, age_s=age)) for age in (0.0, 86_400.0))
+    fresh, old = (
+        programmed.read(Reading(GENERIC, drift=age > 0, noise=False, age_s=age), 77) for age in (0.0, 86_400.0)
+    )
     # their read-out puts one-hot vectors in, which gives the weights themselves
     readout = GlobalDriftCompensation().readout
     ratio = readout(torch.tensor(fresh.digits[0])) / readout(torch.tensor(old.digits[0]))

@@ -9,12 +9,20 @@ from emulator.analog.converters import adc_steps, dac_rounding, largest_code, no
 @pytest.mark.parametrize("bits", [2, 4, 8, 12])
 def test_the_largest_sum_falls_on_the_largest_code(bits: int) -> None:
     sums = np.array([[1.0, 37.5, 1e6]])
-    assert np.rint(sums / adc_steps(sums, bits)).tolist() == [[2 ** (bits - 1) - 1] * 3]
+    assert np.rint(sums / adc_steps(sums, np.array([2e6]), bits)).tolist() == [[2 ** (bits - 1) - 1] * 3]
 
 
 def test_a_column_without_a_range_gets_the_widest_of_its_slice() -> None:
-    sums = np.array([[0.0, 254.0, 127.0], [127.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    assert adc_steps(sums, 8) == pytest.approx(np.array([[2, 2, 1], [1, 1, 1], [1 / 127] * 3]))
+    sums = np.array([[0.0, 254.0, 127.0], [127.0, 0.0, 0.0]])
+    assert adc_steps(sums, np.array([1e4, 1e4]), 8) == pytest.approx(np.array([[2, 2, 1], [1, 1, 1]]))
+
+
+def test_a_slice_without_a_range_gets_as_much_of_its_full_scale_as_the_widest() -> None:
+    sums = np.array([[0.0, 0.0], [127.0, 254.0], [0.0, 127.0]])
+    steps = adc_steps(sums, np.array([1270.0, 2540.0, 2540.0]), 8)
+    assert steps == pytest.approx(np.array([[1, 1], [1, 2], [1, 1]]))
+    nothing = np.zeros((2, 3))
+    assert adc_steps(nothing, np.array([127.0, 254.0]), 8) == pytest.approx(np.array([[1] * 3, [2] * 3]))
 
 
 def test_a_dac_of_six_bits_delivers_multiples_of_four() -> None:

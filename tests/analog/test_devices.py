@@ -38,7 +38,7 @@ def test_the_streams_of_many_crossbars_are_independent_normal_numbers() -> None:
 
 @pytest.mark.parametrize("coding", [Coding(8, 1), Coding(4, 2)])
 def test_quiet_devices_hold_the_weights(coding: Coding) -> None:
-    read = ProgrammedDevices.program(WEIGHTS, coding, QUIET, KEY).read(reading())
+    read = ProgrammedDevices.program(WEIGHTS, coding, QUIET, KEY).read(reading(), KEY)
     assert coding.weights(read.digits) == pytest.approx(WEIGHTS.astype(float), abs=2e-4)
     assert read.compensation == 1.0
 
@@ -52,7 +52,7 @@ def test_programming_is_a_function_of_its_arguments() -> None:
 
 
 def test_errors_of_programmed_weights_are_those_of_two_devices() -> None:
-    read = ProgrammedDevices.program(WEIGHTS, WHOLE, NOISY, KEY).read(reading())
+    read = ProgrammedDevices.program(WEIGHTS, WHOLE, NOISY, KEY).read(reading(), KEY)
     # at every weight: the variance of its own device plus that of the empty one, cut off at zero (1/2 - 1/(2 pi))
     r = np.abs(WEIGHTS.astype(float)) / 127
     own, empty = 0.26348 + 1.9650 * r - 1.1731 * r**2, 0.26348
@@ -69,7 +69,7 @@ def test_weights_of_the_hermes_chip_miss_by_about_what_its_makers_measured() -> 
     weights = np.random.default_rng(4).integers(-127, 128, (256, 256)).astype(np.int8)
     how = Programming(HERMES_TWO_DEVICES, noise=True)
     read = ProgrammedDevices.program(weights, WHOLE, how, KEY).read(
-        Reading(HERMES_TWO_DEVICES, drift=False, noise=False, age_s=0.0)
+        Reading(HERMES_TWO_DEVICES, drift=False, noise=False, age_s=0.0), KEY
     )
     error = (read.digits[0] - weights) / 127
     assert 0.8 * 0.048 < error.std() < 1.2 * 0.053
@@ -77,7 +77,7 @@ def test_weights_of_the_hermes_chip_miss_by_about_what_its_makers_measured() -> 
 
 def test_global_compensation_undoes_the_mean_of_drift() -> None:
     programmed = ProgrammedDevices.program(WEIGHTS, WHOLE, NOISY, KEY)
-    fresh, old = programmed.read(reading()), programmed.read(reading(86_400.0, drift=True))
+    fresh, old = programmed.read(reading(), KEY), programmed.read(reading(86_400.0, drift=True), KEY)
     assert np.abs(old.digits).mean() < 0.8 * np.abs(fresh.digits).mean()
     assert np.abs(old.digits * old.compensation).mean() == pytest.approx(np.abs(fresh.digits).mean(), rel=1e-12)
     # every device but the strongest has a mean exponent between 0.049 and 0.1
@@ -86,10 +86,11 @@ def test_global_compensation_undoes_the_mean_of_drift() -> None:
 
 def test_without_drift_age_changes_only_the_read_noise() -> None:
     programmed = ProgrammedDevices.program(WEIGHTS, WHOLE, NOISY, KEY)
-    assert (programmed.read(reading(1e6)).digits == programmed.read(reading()).digits).all()
-    first, again, later = (programmed.read(reading(age, noise=True)) for age in (1.0, 1.0, 2.0))
+    assert (programmed.read(reading(1e6), KEY).digits == programmed.read(reading(), KEY).digits).all()
+    first, again, later = (programmed.read(reading(age, noise=True), KEY) for age in (1.0, 1.0, 2.0))
     assert (first.digits == again.digits).all()
     assert (first.digits != later.digits).any()
+    assert (first.digits != programmed.read(reading(1.0, noise=True), KEY + 1).digits).any()
 
 
 def test_stuck_and_dead_devices_come_in_the_shares_asked_for() -> None:
@@ -108,7 +109,9 @@ def test_some_crossbars_are_dead() -> None:
     how = Programming(GENERIC, noise=True, dead=0.3)
     keys = [crossbar_key(1, layer, 0, 0, 0) for layer in range(300)]
     small = WEIGHTS[:4, :4]
-    read = [ProgrammedDevices.program(small, WHOLE, how, key).read(reading(noise=True, drift=True)) for key in keys]
+    read = [
+        ProgrammedDevices.program(small, WHOLE, how, key).read(reading(noise=True, drift=True), key) for key in keys
+    ]
     dead = [not result.digits.any() for result in read]
     assert np.mean(dead) == pytest.approx(0.3, abs=5 * np.sqrt(0.3 * 0.7 / 300))
     assert all(result.compensation == 1.0 for result, is_dead in zip(read, dead, strict=True) if is_dead)
@@ -116,7 +119,7 @@ def test_some_crossbars_are_dead() -> None:
 
 def test_wires_take_more_from_the_rows_that_are_farther_away() -> None:
     weights = np.full((64, 8), 127, np.int8)
-    digits = ProgrammedDevices.program(weights, WHOLE, QUIET, KEY).read(reading(segment_ohm=1.0)).digits[0]
+    digits = ProgrammedDevices.program(weights, WHOLE, QUIET, KEY).read(reading(segment_ohm=1.0), KEY).digits[0]
     assert (np.diff(digits, axis=0) > 0).all()
     assert (np.diff(digits, axis=1) < 0).all()
     assert 100 < digits.min() < digits.max() < 127

@@ -117,7 +117,7 @@ def one_rank_cases(prepared: Any, model: Path) -> dict[str, Callable[[], object]
     from emulator.values.convolution import Held
     from emulator.values.executor import ValueExecutor
     from emulator.values.weights import cut_weights
-    from launch.prepare import preprocessing_of
+    from launch.sources import preprocessing_of
 
     workload = prepared.workload
     program = workload.program
@@ -193,7 +193,7 @@ def all_ranks_case(
 def on_all_at_once(comm: Any, prepared: Any) -> Callable[[], object]:
     """Return what runs onnxruntime's float32 model on every rank, all of it: what the machine loses when it is busy."""
     from emulator.parallel.wire import pack, unpack
-    from launch.prepare import preprocessing_of
+    from launch.sources import preprocessing_of
 
     def packed() -> bytes:
         tensor = to_nchw(to_tensor(prepared.images, preprocessing_of(prepared.config)))
@@ -206,7 +206,8 @@ def on_all_at_once(comm: Any, prepared: Any) -> Callable[[], object]:
 def measure(comm: Any, options: argparse.Namespace) -> None:
     """Be one rank of the job: measure in turn, and print what rank 0 has gathered."""
     from emulator.parallel.wire import pack, unpack
-    from launch.prepare import MODEL_NAME, prepare_run
+    from launch.prepare import prepare_run
+    from launch.sources import MODEL_NAME
 
     with TemporaryDirectory() as folder:
         prepared = prepare_run(options.config, Path(folder), None, lambda *_: None) if comm.rank == 0 else None

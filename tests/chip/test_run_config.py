@@ -44,6 +44,12 @@ def run_file(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
         ({"network": {"kind": "onnx", "model": "m.onnx"}}, "network.model: no such file or folder"),
         ({"chip": "other.yaml"}, "chip: no such file or folder"),
         ({"inputs": {"path": "nowhere"}}, "inputs.path: no such file or folder"),
+        ({"inputs": {"count": 2}}, "inputs.path: this key is missing"),
+        (
+            {"network": {"kind": "decoder"}},
+            "inputs: a decoder's tokens have a number and nothing else: expected count, got path",
+        ),
+        ({"network": {"kind": "decoder", "layers": 0}}, "network.layers: expected a number of at least 1, got 0"),
         ({"inputs": {"path": "images", "count": 0}}, "inputs.count: expected a number of at least 1, got 0"),
         ({"seed": -1}, "seed: expected a number of at least 0, got -1"),
         ({"sead": 1}, "sead: unknown key; did you mean 'seed'?"),
@@ -60,7 +66,7 @@ def test_paths_are_relative_to_the_run_file(run_file: tuple[Path, dict[str, Any]
     path, data = run_file
     path.write_text(yaml.safe_dump(data))
     config = load_run_config(path)
-    assert config.resolve(config.inputs.path) == path.parent / "images"
+    assert config.image_path == path.parent / "images"
 
 
 def test_a_policy_with_impossible_choices_is_refused(tmp_path: Path) -> None:

@@ -132,6 +132,20 @@ def test_the_reference_case_is_ideal_whatever_the_cells_have_room_for() -> None:
     assert not ideal.is_random
 
 
+@pytest.mark.parametrize("key", ["programming_noise", "read_noise"])
+def test_noise_that_the_chip_does_not_have_is_in_no_case(key: str) -> None:
+    chip = load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml")
+    ima = chip.cluster.ima
+    assert ima.analog.devices is not None
+    devices = ima.analog.devices.model_copy(update={key: False})
+    ima = ima.model_copy(update={"models": ima.analog.model_copy(update={"devices": devices})})
+    quiet = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": ima})})
+    cases = [case.ima.analog.devices for case in make_cases(quiet, Sweeps((8,), (64,)))]
+    assert not any(getattr(each, key) for each in cases if each is not None)
+    aged = [each for each in cases if each is not None and each.age_s == AGES_S["1 day"]]
+    assert [each.drift for each in aged] == [True, True]
+
+
 def test_a_run_on_analog_crossbars_differs_and_says_that_it_may(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +172,10 @@ def test_missing_and_wrong_labels_are_refused(tmp_path: Path, capsys: pytest.Cap
     config = a_run_file(tmp_path, inputs={"path": images, "labels": str(tmp_path / "labels.npy")})
     assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == InputError.exit_code
     assert "expected whole numbers, one for each of 540 images, got uint8 (10,)" in capsys.readouterr().err
+    from_one = np.load(CONFIGS / "networks" / "digits" / "test-labels.npy") + 1
+    np.save(tmp_path / "labels.npy", from_one)
+    assert main(["accuracy", str(config), "-o", str(tmp_path / "out")]) == InputError.exit_code
+    assert "labels.npy: expected classes from 0 to 9, got 1 to 10" in capsys.readouterr().err
 
 
 def test_programmed_devices_can_be_kept_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +217,11 @@ def test_what_are_no_programmed_devices_is_refused(tmp_path: Path, capsys: pytes
     assert f"{name.removesuffix('/conductance_us')}: expected numbers (2, 1, " in refusal()
     np.savez(kept, **{each: array for each, array in arrays.items() if each != name})
     assert "is not a file in the archive" in refusal()
+    for wrong in (-0.5, np.nan, np.inf):
+        np.savez(kept, **{**arrays, name: np.where(arrays[name] > 0, arrays[name], np.float32(wrong))})
+        assert "expected finite numbers, at least 0" in refusal()
+    np.savez(kept, **{**arrays, "identity": np.array("[]")})
+    assert "expected a file that 'aimc program' wrote" in refusal()
     kept.write_bytes(b"nonsense")
     assert "expected a file that 'aimc program' wrote" in refusal()
     with kept.open("wb") as file:

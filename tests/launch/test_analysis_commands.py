@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.cli import main
+from traces.analysis.chip import read_chip_text
 
 ROOT = Path(__file__).parents[2]
 CHIPS = ROOT / "configs/chips"
@@ -79,14 +80,17 @@ def test_a_window_that_shows_nothing_is_refused(
 
 def test_other_chips_cost_only_what_they_can(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run), "--chip", str(CHIPS / "bruschi2023.yaml")]) == 0
-    assert "by the coefficients of bruschi2023, a chip of 512 clusters" in capsys.readouterr().out
+    label = read_chip_text((CHIPS / "bruschi2023.yaml").read_text(), "here").label
+    assert f"by the coefficients of {label}, a chip of 512 clusters" in capsys.readouterr().out
     assert main(["report", str(run), "--json", "--chip", str(CHIPS / "bruschi2023.yaml")]) == 0
-    assert json.loads(capsys.readouterr().out)["costs_of"] == "bruschi2023"
+    assert json.loads(capsys.readouterr().out)["costs_of"] == label
     message = refusal(capsys, "report", run, "--chip", CHIPS / "quadrants131072.yaml")
-    assert "quadrants131072: it has neither a section energy nor area" in message
+    assert "chip quadrants131072 (" in message
+    assert "it has neither a section energy nor area" in message
     larger = tmp_path / "larger.yaml"
     larger.write_text((CHIPS / "small16.yaml").read_text().replace("rows: 256", "rows: 512"))
-    assert "cluster.ima.rows of 512, but the run's chip small16 has 256" in refusal(
+    own = read_chip_text((CHIPS / "small16.yaml").read_text(), "here").label
+    assert f"cluster.ima.rows of 512, but the run's chip {own} has 256" in refusal(
         capsys, "report", run, "--chip", larger
     )
 

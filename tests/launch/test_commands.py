@@ -275,6 +275,17 @@ def test_truncated_foreign_and_missing_traces(run: Path, tmp_path: Path, capsys:
     assert "no such file" in refusal(["verify", str(tmp_path / "none")], capsys, 8)
 
 
+def test_a_compiler_that_is_switched_off(tmp_path: Path) -> None:
+    out, environment = tmp_path / "out", os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-m", "launch.cli", "run", str(TINY), "-n", "2", "-o", str(out)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("aimc: error") == 1
+    assert "NUMBA_DISABLE_JIT is set" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
 def test_more_ranks_than_clusters(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "launch.cli", "run", str(TINY), "-n", "17", "-o", str(tmp_path / "out")]
     done = subprocess.run(command, check=False, timeout=120, capture_output=True, text=True)

@@ -17,9 +17,9 @@ from emulator.program.dataflow import Channel
 from emulator.program.lower import lower, lower_program
 from emulator.program.ownership import place_owners
 from emulator.timing import sync
-from emulator.timing.border import border_of
+from emulator.timing.border import Border, border_of
 from emulator.timing.engine import TimingEngine
-from emulator.timing.links import links_of
+from emulator.timing.links import Links, links_of
 from emulator.timing.messages import helps
 from emulator.timing.state import NEVER
 from emulator.timing.sync import RankTiming
@@ -138,18 +138,33 @@ def test_nobody_waits_for_acknowledgements_that_have_been_handled() -> None:
         check(case, seed, (0.1, 0.5, 0.9)[seed % 3])
 
 
+def links_of_pair(capacity: int, rank: int) -> tuple[Border, Links]:
+    """Return border and links of one of two ranks, each with one stage of a pipeline."""
+    chip = a_chip(rows=8, columns=8, fan_outs=(2, 8))
+    columns = columns_of(chain(16, [0, 8], [1000, 1000], n_tokens=2, n_bytes=64, capacity=capacity))
+    tables = lower(columns, chip, place_owners(columns, chip, np.array([0, 8, 16])), rank)
+    border = border_of(tables)
+    return border, links_of(tables, border, 1)
+
+
 def test_that_nothing_more_will_leave_is_told_to_a_peer_that_gets_credits_alone() -> None:
     """Or two ranks between which only credits pass both wait, at the end, for the other to say that it is done."""
-    chip = a_chip(rows=8, columns=8, fan_outs=(2, 8))
-    columns = columns_of(chain(16, [0, 8], [1000, 1000], n_tokens=2, n_bytes=64, capacity=1))
-    tables = lower(columns, chip, place_owners(columns, chip, np.array([0, 8, 16])), 1)
-    border = border_of(tables)
-    links = links_of(tables, border, 1)
+    border, links = links_of_pair(capacity=1, rank=1)
     assert len(border.news_out)
     assert border.news_out.all()
     links.latest_ps[:] = NEVER - 1
-    assert not helps(border, links, 0)
+    assert not helps(border, links, 0, waits=False)
     links.latest_ps[:] = NEVER
-    assert helps(border, links, 0)
+    assert helps(border, links, 0, waits=False)
     links.promised_ps[:] = NEVER
-    assert not helps(border, links, 0)
+    assert not helps(border, links, 0, waits=False)
+
+
+def test_a_rank_that_can_go_on_tells_only_what_lets_its_peer_go_on() -> None:
+    border, links = links_of_pair(capacity=1, rank=0)
+    assert not border.news_out.all()
+    links.state[0]["peer_next_ps"] = 9000
+    for latest_ps, helps_now in ((8999, False), (9000, False), (9001, True)):
+        links.latest_ps[:] = latest_ps
+        assert helps(border, links, 0, waits=False) == helps_now
+        assert helps(border, links, 0, waits=True)

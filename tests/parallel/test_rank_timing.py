@@ -46,7 +46,6 @@ def time_on_ranks(
     bounds: list[int],
     n_images: int,
     owners: NDArray[np.int64] | None = None,
-    limit_s: float = 60,
 ) -> tuple[list[RankTiming], MemorySink]:
     """Time a program on threads; returns each rank's engine, and the records of all."""
     columns = columns_of(program)
@@ -58,7 +57,7 @@ def time_on_ranks(
         timing.run()
         return timing
 
-    return run_local(main, len(bounds) - 1, limit_s=limit_s), everything
+    return run_local(main, len(bounds) - 1), everything
 
 
 @st.composite
@@ -214,6 +213,6 @@ def test_the_main_job_gives_the_records_of_one_rank_on_any_number(policy: str) -
     TimingEngine(lower_program(program, chip), 1, whole).run()
     for n_ranks in (2, 3, 4, 5, 7, 8, 16, 32):
         bounds = partition_events(columns, chip, n_ranks).tolist()
-        _, records = time_on_ranks(program, chip, bounds, 1, limit_s=200)
+        _, records = time_on_ranks(program, chip, bounds, 1)
         assert records.rows("firings") == whole.rows("firings"), n_ranks
         assert records.rows("transfers") == whole.rows("transfers"), n_ranks

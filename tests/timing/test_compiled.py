@@ -5,9 +5,15 @@ import importlib
 import os
 from pathlib import Path
 
+import numba as nb
+import pytest
 from numba.core.dispatcher import Dispatcher
+from support.records import MemorySink
 
+from emulator.errors import ConfigError
+from emulator.program.lower import no_tables
 from emulator.timing import compiled
+from emulator.timing.engine import TimingEngine
 
 FOLDER = Path(compiled.__file__).parent
 
@@ -23,6 +29,12 @@ def test_the_stamp_of_every_compiled_function_covers_all_files_of_the_folder() -
     assert len(functions) > 50
     for function in functions:
         assert function._cache._cache_file._source_stamp == compiled.stamp_of(compiled.sources()), function
+
+
+def test_an_engine_that_is_not_compiled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nb.config, "DISABLE_JIT", 1)
+    with pytest.raises(ConfigError, match=r"NUMBA_DISABLE_JIT is set, .* unset it"):
+        TimingEngine(no_tables(), 0, MemorySink())
 
 
 def test_constants_and_fields_from_elsewhere_are_covered() -> None:

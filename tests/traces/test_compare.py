@@ -12,7 +12,10 @@ from traces.compare_text import comparison_to_text
 from traces.plots.steps import draw_steps
 from traces.plots.style import save, styled
 from traces.reader import Trace
+from traces.report_text import report_to_text
 from traces.schema import Header
+
+CHIPS = Path(__file__).parents[2] / "configs/chips"
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: dict[str, Any], **attributes: str) -> Trace:
@@ -50,6 +53,25 @@ def test_differences_figures_and_moves_are_found(two_runs: list[Trace]) -> None:
     assert (conv["layer"], conv["moved"], conv["n_clusters"]) == ("conv", [False, False], [1, 1])
     assert (add["layer"], add["moved"]) == ("add", [False, True])
     assert conv["busiest_share"] == [24 / 28, 24 / 28]
+
+
+def test_different_chips_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (CHIPS / "small16.yaml").read_text(encoding="utf-8")
+    same, other = f"# a comment\n{text}", text.replace("cores: 16", "cores: 8")
+    assert other != text
+    runs = [run(tmp_path / name, monkeypatch, {}, chip_file=file) for name, file in (("a", text), ("b", same))]
+    found = compare_runs(runs, ["a", "b"])
+    assert not [each for each in found.differences if each.file == "chip_file"]
+    runs.append(run(tmp_path / "c", monkeypatch, {}, chip_file=other))
+    found = compare_runs(runs, ["a", "b", "c"])
+    name, cores = (each for each in found.differences if each.file == "chip_file")
+    assert (cores.key, cores.values) == ("cluster.cores", (16, 16, 8))
+    assert name.key == "name"
+    assert name.values[0] == name.values[1] != name.values[2]
+    assert all(label.startswith("small16 (") for label in name.values)
+    assert [each["chip"] for each in found.to_json()["runs"]] == list(name.values)
+    for label, report in zip(name.values, found.reports, strict=True):
+        assert label in report_to_text(report)
 
 
 def test_the_text_sets_runs_side_by_side(two_runs: list[Trace]) -> None:

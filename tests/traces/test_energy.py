@@ -1,6 +1,6 @@
 """The energy model against sums on paper and, for whole networks, against closed forms of layer and mapping."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ COSTS = EnergyCosts.model_validate(
         "cluster_leakage": "2 mW", "cluster_idle": "500 uW",
     }
 )  # fmt: skip
-CLUSTER = ClusterCosting(n_cores=16, synchronization_cycles=100, row_bytes=1, column_bytes=2)
+CLUSTER = ClusterCosting(n_cores=16, synchronization_cycles=100, row_bytes=1, column_bytes=2, columns_per_weight=1)
 WORK = ActorWork(
     kind=np.array([ActorKind.INPUT, ActorKind.MVM, ActorKind.REDUCE, ActorKind.STORE], np.uint8),
     resource=np.array([Resource.NONE, Resource.IMA, Resource.CORES, Resource.NONE], np.uint8),
@@ -49,6 +49,12 @@ def test_work_of_actors_is_counted_as_on_paper() -> None:
         n_core_cycles=(5000 - 800) * 16 + 16 * 100,  # 8 firings on the IMA and 8 on the cores wake one core each
         stream_bytes=200_000 + 2 * 64_000,
     )
+
+
+def test_every_slice_of_a_weight_is_a_column_with_a_conversion() -> None:
+    whole, sliced = (count_actors(WORK, replace(CLUSTER, columns_per_weight=n)) for n in (1, 4))
+    per_slice = {"n_column_outputs": 64_000, "n_cell_uses": 12_800_000, "stream_bytes": 2 * 64_000}
+    assert sliced == replace(whole, **{name: getattr(whole, name) + 3 * n for name, n in per_slice.items()})
 
 
 def test_energy_is_the_sum_on_paper() -> None:

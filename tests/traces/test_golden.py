@@ -17,6 +17,7 @@ from traces.analysis.accounting import CAUSES
 from traces.analysis.queues import tokens_waiting
 from traces.plots.data import FigureData
 from traces.plots.figures import FIGURES, draw_figures
+from traces.report_text import report_to_text
 from traces.schema import ActorKind
 
 FIGURES_FILE = Path(__file__).parent / "golden/tiny.json"
@@ -78,6 +79,17 @@ def test_loss_factors_lead_from_the_peak_to_what_was_achieved(golden: FigureData
     assert slowest.images_per_second / report["images_per_second"] == pytest.approx(
         report["loss_factors"]["communication"]
     )
+
+
+def test_the_loss_factors_of_the_text_multiply_to_their_product(golden: FigureData) -> None:
+    text = report_to_text(golden.report)
+    lines = text[text.index("Losses against") :].splitlines()[4:10]
+    rows = {line[:16].strip(): [float(word.replace(",", "")) for word in line[16:].split()] for line in lines}
+    assert len({line.index(".") for line in lines[1:]}) == len({line.rindex(".") for line in lines}) == 1
+    *factors, total = [factor for factor, _ in list(rows.values())[1:]]
+    (peak,), left = rows["peak"], rows["all together"][1]
+    assert np.prod(factors) == pytest.approx(total, rel=2e-3)
+    assert peak / total == pytest.approx(left, rel=5e-3)
 
 
 def test_counts_of_energy_equal_closed_forms_of_network_and_mapping(golden: FigureData) -> None:

@@ -78,6 +78,21 @@ def test_damaged_chunks_are_one_clear_error(tmp_path: Path) -> None:
             trace.compute_digest()
 
 
+@pytest.mark.parametrize(
+    "column",
+    [f"{table}/{column.name}" for table in ("layers", "actors", "ports", "ranks") for column in schema.TABLES[table]],
+)
+def test_a_flipped_bit_of_a_name_or_a_number_is_one_clear_error(tmp_path: Path, column: str) -> None:
+    path, (table, name) = write_trace(tmp_path), column.split("/")
+    with h5py.File(path, "r") as file:
+        chunk = file[column].id.get_chunk_info(0)
+    damaged = bytearray(path.read_bytes())
+    damaged[chunk.byte_offset] ^= 1
+    path.write_bytes(damaged)
+    with Trace(path) as trace, pytest.raises(TraceError, match=rf"{column} cannot be read: .*: the trace is damaged"):
+        trace[table][name]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_trace_with_broken_bytes_is_whole_or_one_clear_error(tmp_path: Path, seed: int) -> None:
     whole, path = GOLDEN.read_bytes(), tmp_path / "trace.h5"

@@ -19,10 +19,10 @@ from traces.columns import fit_columns
 from traces.digest import Digest
 from traces.errors import TraceError
 from traces.merge import merge_ranks
-from traces.reader import Trace
+from traces.reader import Table, Trace
 from traces.writer import RankWriter
 
-OUTPUTS = schema.STREAMED_TABLES["outputs"]
+LAYERS, OUTPUTS = schema.STATIC_TABLES["layers"], schema.STREAMED_TABLES["outputs"]
 SUMMARIES: dict[str, dict[str, Any]] = {
     table: {column.name: [] for column in columns} for table, columns in schema.SUMMARY_TABLES.items()
 }
@@ -56,6 +56,14 @@ def test_columns_that_fit_keep_their_values(values: list[int]) -> None:
     fitted = fit_columns("outputs", outputs(len(values), value=values), OUTPUTS)
     assert [column.dtype for column in fitted.values()] == [np.dtype(column.dtype) for column in OUTPUTS]
     assert fitted["value"].tolist() == values
+
+
+@pytest.mark.parametrize("names", [[], [""], ["conv", "Größe 日本 µ", "a" * 300]])
+def test_text_of_any_length_and_language_is_read_back(tmp_path: Path, names: list[str]) -> None:
+    with h5py.File(tmp_path / "trace.h5", "w") as file:
+        columns = {column.name: names if column.dtype == schema.TEXT else [0] * len(names) for column in LAYERS}
+        writer.write_table(file, columns, "layers", schema.STATIC_TABLES)
+        assert Table(file["layers"], "layers")["name"].tolist() == names
 
 
 def test_unknown_tables_and_late_records_are_refused(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_devices_without_errors_hold_every_weight_exactly(weight_bits: int, slic
         maker, part = CrossbarMaker(ima), weights // scale
         nothing = np.zeros((slices, part.shape[1]))
         made = maker.assemble(part, maker.program(part, 7), largest_sums=nothing, input_dtype="uint8", key=7)
-        assert set(made.gain.tolist()) == {1.0}
-        held = (made.levels * made.readout_gain).reshape(len(part), slices, -1).sum(axis=1)
+        assert set(made.readout_gain.tolist()) == {1.0}
+        held = (made.levels * made.gain).reshape(len(part), slices, -1).sum(axis=1)
         assert (held == part).all()
 
 
@@ -159,16 +159,22 @@ def test_every_crossbar_of_a_run_has_random_numbers_of_its_own() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_devices_programmed_before_are_used_instead_of_new_ones() -> None:
-    chip = an_analog_chip(MODELS["devices"])
+@pytest.mark.parametrize("read_noise", [False, True])
+def test_devices_programmed_before_are_used_instead_of_new_ones_and_read_anew(*, read_noise: bool) -> None:
+    chip = an_analog_chip({"devices": {**DEVICES, "read_noise": read_noise}})
     workload = an_analog_workload(chip, 3)
     weights = cut_weights(workload.mapping, workload.program, Span(0, workload.program.n_clusters))
     programmed = program_devices(workload.program, weights, chip.cluster.ima, 3)
-    assert outputs_of(replace(workload, analog=AnalogSetup(99, {}, programmed)), 2) == outputs_of(workload)
+    anew = outputs_of(workload)
+    assert outputs_of(replace(workload, analog=AnalogSetup(3, {}, programmed)), 2) == anew
+    of_another_run = outputs_of(replace(workload, analog=AnalogSetup(99, {}, programmed)), 2)
+    assert (of_another_run != anew) == read_noise  # reading is what a run's own seed draws
 
 
-def test_calibrated_columns_just_reach_what_the_images_need() -> None:
-    workload = an_analog_workload(an_analog_chip({"adc": ADC}))
+@pytest.mark.parametrize("dac_bits", [2, 3, 8])
+def test_calibrated_columns_just_reach_what_the_images_need(dac_bits: int) -> None:
+    """Images as the DACs give them, that is."""
+    workload = an_analog_workload(an_analog_chip({"adc": ADC, "dac": "rounding"}, dac_bits=dac_bits))
     oracle = oracle_of(workload)
     for image in range(2):  # those that the ranges were calibrated with
         oracle.run(image)

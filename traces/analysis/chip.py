@@ -1,5 +1,6 @@
 """What reports need to know of the chip: read from the chip file's text that a trace keeps."""
 
+from hashlib import sha256
 from math import prod
 from operator import attrgetter
 from typing import Annotated, Any
@@ -9,12 +10,8 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from traces.energy import AreaCosts, ClusterCosting, EnergyCosts, Published
 from traces.errors import TraceError
-from traces.quantities import read_quantity
+from traces.quantities import HZ_PER, PS_PER, read_quantity
 from traces.reader import Trace
-
-#: Picoseconds per unit of time.
-PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
-_HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
 
 def _whole(kind: str, units: dict[str, int]) -> BeforeValidator:
@@ -33,6 +30,12 @@ class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class AnalogFacts(_Facts):
+    """See ``emulator.chip.analog.Analog``."""
+
+    slices: int = 1
+
+
 class ImaFacts(_Facts):
     """See ``emulator.chip.ima``: an analog crossbar has a latency, a digital one takes cycles per bit of its inputs."""
 
@@ -43,6 +46,7 @@ class ImaFacts(_Facts):
     mvm_latency: Annotated[int, _whole("a time", PS_PER)] | None = None
     cycles_per_input_bit: Annotated[int, _CYCLES] = 0
     adder_tree_latency: Annotated[int, _CYCLES] = 0
+    analog: AnalogFacts | None = None
 
 
 class ClusterFacts(_Facts):
@@ -67,15 +71,25 @@ class TopologyFacts(_Facts):
 
 
 class ChipFacts(_Facts):
-    """A chip as reports see it; ``energy``, ``area`` and ``published`` are None where the file has no such section."""
+    """A chip as reports see it; ``energy``, ``area`` and ``published`` are None where the file has no such section.
+
+    Attributes:
+        fingerprint: eight hexadecimal digits of a hash of all that the file says, for files that share a name.
+    """
 
     name: str
-    clock: Annotated[int, _whole("a frequency", _HZ_PER)]
+    fingerprint: str = ""
+    clock: Annotated[int, _whole("a frequency", HZ_PER)]
     cluster: ClusterFacts
     topology: TopologyFacts
     energy: EnergyCosts | None = None
     area: AreaCosts | None = None
     published: Published | None = None
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint: a copied file keeps its name whatever is changed in it."""
+        return f"{self.name} ({self.fingerprint})"
 
     @property
     def n_clusters(self) -> int:
@@ -105,6 +119,7 @@ class ChipFacts(_Facts):
             synchronization_cycles=self.cluster.synchronization,
             row_bytes=-(-ima.dac_bits // 8),
             column_bytes=-(-ima.adc_bits // 8),
+            columns_per_weight=1 if ima.analog is None else ima.analog.slices,
         )
 
 
@@ -125,13 +140,13 @@ def cost_with(chip: ChipFacts, costs: ChipFacts) -> ChipFacts:
         TraceError: the other has none, or they are for clusters of another size.
     """
     if not costs.energy and not costs.area:
-        raise TraceError(f"chip {costs.name}: it has neither a section energy nor area, so it cannot cost a run")
+        raise TraceError(f"chip {costs.label}: it has neither a section energy nor area, so it cannot cost a run")
     for key in ("cores", "ima.rows", "ima.columns"):
         own, other = (attrgetter(key)(each.cluster) for each in (chip, costs))
         if own != other:
             raise TraceError(
-                f"chip {costs.name}: its coefficients are for a cluster.{key} of {other}, but the run's chip "
-                f"{chip.name} has {own}; expected a chip with clusters of the same size, or run again on this chip"
+                f"chip {costs.label}: its coefficients are for a cluster.{key} of {other}, but the run's chip "
+                f"{chip.label} has {own}; expected a chip with clusters of the same size, or run again on this chip"
             )
     return chip.model_copy(update={"energy": costs.energy, "area": costs.area})
 
@@ -147,10 +162,28 @@ def read_chip_text(text: str, where: str) -> ChipFacts:
         TraceError: it is not a chip file; names the first key that is wrong.
     """
     try:
-        return ChipFacts.model_validate(yaml.safe_load(text))
+        data = yaml.safe_load(text)
+        content = repr(sorted(flatten(data).items()))  # comments and the order of keys do not count
+        fingerprint = sha256(content.encode()).hexdigest()[:8]
+        return ChipFacts.model_validate(data).model_copy(update={"fingerprint": fingerprint})
     except yaml.YAMLError as error:
         raise TraceError(f"{where}: malformed YAML: {error}") from None
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key = ".".join(map(str, detail["loc"])) or "the file"
         raise TraceError(f"{where}: {key}: {detail['msg']}, got {detail['input']!r}") from None
+
+
+def flatten(data: object, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings and lists by their dotted keys."""
+    if isinstance(data, dict):
+        items = [(str(key), value) for key, value in data.items()]
+    elif isinstance(data, list):
+        items = [(str(i), value) for i, value in enumerate(data)]
+    else:
+        return {prefix: data}
+    return {
+        key: leaf
+        for name, value in items
+        for key, leaf in flatten(value, f"{prefix}.{name}" if prefix else name).items()
+    }

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from traces.analysis.chip import PS_PER
 from traces.analysis.network import spread
 from traces.analysis.records import Records
 from traces.errors import TraceError
-from traces.quantities import read_quantity
+from traces.quantities import PS_PER, read_quantity
 from traces.reader import Trace
 from traces.schema import Resource
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from traces.analysis.accounting import CAUSES
 from traces.analysis.network import N_TIME_BINS
 from traces.analysis.queues import tokens_waiting
+from traces.digits import significant
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
 from traces.plots.chip_map import floor_plan
@@ -112,9 +113,9 @@ def _waterfall(data: FigureData) -> Chart | None:
         return None
     names = ["ideal peak", *(name.replace("_", " ") for name in waterfall.factors)]
     levels = [waterfall.peak_tops, *waterfall.tops_after]
-    labels = [f"{waterfall.peak_tops:,.4g}"]
+    labels = [significant(waterfall.peak_tops, 4)]
     labels += [
-        f"{left:,.3g}<br>÷ {factor:,.2f}"
+        f"{significant(left, 3)}<br>÷ {factor:,.2f}"
         for left, factor in zip(waterfall.tops_after, waterfall.factors.values(), strict=True)
     ]
     bar = go.Bar(x=names, y=levels, text=labels, textposition="outside", marker={"color": _BLUE}, cliponaxis=False)

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from traces.analysis.accounting import CAUSES
+from traces.digits import significant
 from traces.errors import TraceError
 from traces.plots.data import FigureData
 from traces.plots.style import CAUSE_LABELS
@@ -123,6 +124,8 @@ def _charts(data: FigureData) -> tuple[str, list[str]]:
 def _footer(data: FigureData) -> str:
     report = data.report
     about = f"{report.n_images} images, {report.n_ranks} rank(s), {report.n_events:,} timing events."
+    if report.chip:
+        about += f" Chip: {escape(report.chip.label)}."
     if report.costs_note:
         about += f" Costs: {escape(report.costs_note)}."
     return f"<footer>{about} Digest {escape(report.digest)}.</footer>"
@@ -141,7 +144,7 @@ def _key_figures(data: FigureData) -> str:
     ]
     units = {"energy_mj_per_image": "mJ per image", "power_w": "W", "tops_per_watt": "TOPS/W"}
     units |= {"gops_per_mm2": "GOPS/mm²", "area_mm2": "mm²"}
-    figures += [(unit, f"{found[key]:,.3g}") for key, unit in units.items() if found[key] is not None]
+    figures += [(unit, significant(found[key], 3)) for key, unit in units.items() if found[key] is not None]
     cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(what)}</span></div>" for what, value in figures)
     return f'<div class="figures">{cells}</div>'
 
@@ -151,7 +154,7 @@ def _published(data: FigureData) -> str:
     if not comparisons or chip is None or chip.published is None:
         return ""
     rows: list[list[Cell]] = [
-        [c.figure, f"{c.published:,g}", f"{c.measured:,.4g}", f"{c.deviation:+.0%}", (c.note, "text note")]
+        [c.figure, f"{c.published:,g}", significant(c.measured, 4), f"{c.deviation:+.0%}", (c.note, "text note")]
         for c in comparisons
     ]
     headings = ("figure", "published", "here", "deviation", "why it may differ")

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traces.analysis.accounting import ANALOG, CAUSES, DIGITAL
+from traces.digits import significant
 from traces.plots.data import FigureData
 from traces.plots.style import CAUSE_LABELS
 
@@ -41,9 +42,9 @@ def on_waterfall(data: FigureData) -> str:
         return "No crossbar did anything."
     worst = max(waterfall.factors, key=lambda name: waterfall.factors[name])
     return (
-        f"Of {waterfall.peak_tops:,.0f} TOPS, {waterfall.tops_after[-1]:,.3g} are left, one part in "
-        f"{waterfall.total:,.3g}; most is lost to {worst.replace('_', ' ')} (a factor of "
-        f"{waterfall.factors[worst]:,.3g})."
+        f"Of {waterfall.peak_tops:,.0f} TOPS, {significant(waterfall.tops_after[-1], 3)} are left, one part in "
+        f"{significant(waterfall.total, 3)}; most is lost to {worst.replace('_', ' ')} (a factor of "
+        f"{significant(waterfall.factors[worst], 3)})."
     )
 
 
@@ -54,8 +55,8 @@ def on_area_efficiency(data: FigureData) -> str:
         return "No area is known."
     group, alone, together = max(known, key=lambda each: each[0].n_clusters * (1 - each[2] / (each[1] or np.inf)))
     return (
-        f"Most area waits in the layers of {group.name} ({group.n_clusters} clusters): they reach {together:,.3g} of "
-        f"the {alone:,.3g} GOPS/mm² that they would reach alone."
+        f"Most area waits in the layers of {group.name} ({group.n_clusters} clusters): they reach "
+        f"{significant(together, 3)} of the {significant(alone, 3)} GOPS/mm² that they would reach alone."
     )
 
 
@@ -79,8 +80,9 @@ def on_energy(data: FigureData) -> str:
     by_component = use.by_component_pj
     largest = max(by_component, key=lambda name: by_component[name])
     return (
-        f"An image takes {found['energy_mj_per_image']:,.3g} mJ ({found['tops_per_watt']:,.3g} TOPS/W); the largest "
-        f"part is {largest} ({by_component[largest] / use.total_pj:.0%}). 'chip' is what belongs to no layer."
+        f"An image takes {significant(found['energy_mj_per_image'], 3)} mJ "
+        f"({significant(found['tops_per_watt'], 3)} TOPS/W); the largest part is {largest} "
+        f"({by_component[largest] / use.total_pj:.0%}). 'chip' is what belongs to no layer."
     )
 
 
@@ -91,7 +93,8 @@ def on_floor_plan(data: FigureData, traffic_mb: NDArray[np.float64]) -> str:
     worst = int(traffic_mb.argmax())
     return (
         f"Half of the used clusters work for less than {np.median(work):.0%} of the time, the busiest for "
-        f"{work.max():.0%}; cluster {worst} moves most data ({traffic_mb[worst]:,.3g} MB per image). Grey: unused."
+        f"{work.max():.0%}; cluster {worst} moves most data ({significant(float(traffic_mb[worst]), 3)} MB per image). "
+        "Grey: unused."
     )
 
 

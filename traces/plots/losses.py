@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from traces.digits import significant
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
 from traces.plots.data import FigureData
@@ -24,7 +25,7 @@ def draw_waterfall(data: FigureData) -> Figure | None:
     axes = figure.add_subplot()
     axes.bar(range(len(levels)), levels, width=0.62, color=[_GREEN, *[_BLUE] * (len(levels) - 2), _ORANGE])
     for i, (level, factor) in enumerate(zip(levels, [None, *waterfall.factors.values()], strict=True)):
-        axes.text(i, level * 1.08, f"{level:,.3g} TOPS", ha="center", va="bottom")
+        axes.text(i, level * 1.08, f"{significant(level, 3)} TOPS", ha="center", va="bottom")
         if factor is not None:
             axes.annotate("", (i - 0.31, level), (i - 0.31, levels[i - 1]), arrowprops={"arrowstyle": "->", "lw": 0.8})
             axes.text(i - 0.36, np.sqrt(level * levels[i - 1]), f"÷ {factor:,.2f}", ha="right", va="center")
@@ -56,7 +57,7 @@ def draw_area_efficiency(data: FigureData) -> Figure | None:
         (together, 0.2, _BLUE, "in the pipeline, over the batch"),
     ):
         bars = axes.bar(where + offset, values, width=0.38, color=color, label=label)
-        axes.bar_label(bars, fmt="{:,.3g}", fontsize=6.5, padding=1)
+        axes.bar_label(bars, fmt=lambda value: significant(value, 3), fontsize=6.5, padding=1)
     axes.set_xticks(where, [f"{group.name}\n{group.n_clusters} clusters" for group in groups])
     axes.set_ylabel("GOPS/mm² of its clusters")
     axes.set_xlabel("layers, by size of their output feature map")
