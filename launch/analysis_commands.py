@@ -20,8 +20,8 @@ _EXPORT_EXAMPLES = """examples:
 """
 
 _COMPARE_EXAMPLES = """examples:
-  aimc compare runs/naive runs/replicated runs/paper
-  aimc compare runs/naive runs/paper --html changes.html --figure steps.png
+  aimc compare runs/naive runs/replicated runs/resnet18-paper
+  aimc compare runs/naive runs/resnet18-paper --html changes.html --figure steps.png
 """
 
 

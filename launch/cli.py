@@ -32,7 +32,8 @@ _EXAMPLES = """examples:
 _RUN_EXAMPLES = """examples:
   aimc run configs/runs/tiny.yaml                                           on one rank, into runs/tiny-001
   aimc run configs/runs/resnet18-naive.yaml -n 2 -o runs/first              on two ranks
-  aimc run configs/runs/resnet18-paper.yaml --plane timing -o runs/paper    times without values
+  aimc run configs/runs/resnet18-paper.yaml --plane timing -o runs/resnet18-paper
+                                                                            times without values
   aimc run configs/runs/decoder7b.yaml --plane timing --split-timing -n 2   a network of shapes without weights
 """
 

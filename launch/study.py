@@ -18,6 +18,7 @@ from launch.study_plot import plot_sweep
 from launch.study_published import compare, comparisons_to_json, comparisons_to_text
 from launch.study_table import Row, make_rows, rows_to_json, rows_to_text
 from traces.errors import TraceError
+from traces.reader import TRACE_NAME
 
 _DONE_TAG = 0
 
@@ -71,6 +72,8 @@ def _plan(options: StudyOptions) -> _Plan:
     """Check every case before the first one runs, and find those that are done."""
     study, cases = load_study(options.study)
     folder = options.output or Path("runs") / study.folder_name
+    if (folder / TRACE_NAME).exists():
+        raise ConfigError(f"{folder}: this is the folder of a run ({TRACE_NAME}), not of a study; choose another with -o")
     todo = []
     for case in cases:
         try:

@@ -269,6 +269,16 @@ def test_an_output_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.Cap
     assert "cannot be made" in refusal(write_study(tmp_path, CASES[0]), tmp_path / "file", capsys)
 
 
+def test_the_folder_of_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["run", str(TINY), "--plane", "timing", "-o", str(out)]) == 0
+    capsys.readouterr()
+    before = sorted(out.iterdir())
+    message = refusal(write_study(tmp_path, CASES[0]), out, capsys)
+    assert f"{out}: this is the folder of a run (trace.h5), not of a study; choose another with -o" in message
+    assert sorted(out.iterdir()) == before
+
+
 def test_replaced_keys_leave_the_rest_and_the_original_alone() -> None:
     level = {"width": 1, "latency": 2}
     data = {"levels": [level, level], "copies": {"stage1.conv1": 1, "stage1": {"conv1": 2}}}
