@@ -31,7 +31,7 @@ from emulator.values.programming import assemble_crossbars, program_devices
 from emulator.values.weights import cut_weights
 from launch.accuracy_cases import CALIBRATED_ADC, Case
 from launch.prepare import make_workload, set_up_analog
-from launch.sources import MODEL_NAME, load_inputs, preprocessing_of, write_model
+from launch.sources import MODEL_NAME, load_inputs, preprocessing_of, read_network, write_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +115,7 @@ def prepare(config: RunConfig, cases: Sequence[Case]) -> Prepared:
     with TemporaryDirectory() as folder:
         model = Path(folder) / MODEL_NAME
         write_model(config, images, model)
+        read_network(config, model)  # what cannot be expressed is said of the run file's network, not of this copy
         int8 = run_onnxruntime(model, images, preprocessing_of(config))
         _check_classes(config, labels, int8.shape[1])
         float_model = config.network.float_model if isinstance(config.network, OnnxConfig) else None

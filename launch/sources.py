@@ -86,13 +86,14 @@ def read_network(config: RunConfig, model: Path) -> Network:
     """Return a run's network as ``write_model`` wrote it to ``model``.
 
     Raises:
-        NetworkError: the model holds what no crossbar and no core can do.
+        NetworkError: the model holds what no crossbar and no core can do; names the run file's ONNX file.
     """
     network = config.network
     if isinstance(network, DecoderConfig):
         return decoder_stack(DecoderShape(network.layers, network.width, network.feed_forward, network.vocabulary))
-    name = network.model.stem if isinstance(network, OnnxConfig) else network.kind
-    return replace(import_onnx(model), name=name)
+    if isinstance(network, BuiltInConfig):
+        return replace(import_onnx(model), name=network.kind)
+    return replace(import_onnx(model, source=config.resolve(network.model)), name=network.model.stem)
 
 
 def preprocessing_of(config: RunConfig) -> Preprocessing:

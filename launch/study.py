@@ -73,7 +73,9 @@ def _plan(options: StudyOptions) -> _Plan:
     study, cases = load_study(options.study)
     folder = options.output or Path("runs") / study.folder_name
     if (folder / TRACE_NAME).exists():
-        raise ConfigError(f"{folder}: this is the folder of a run ({TRACE_NAME}), not of a study; choose another with -o")
+        raise ConfigError(
+            f"{folder}: this is the folder of a run ({TRACE_NAME}), not of a study; choose another with -o"
+        )
     todo = []
     for case in cases:
         try:

@@ -19,10 +19,10 @@ def load_images(paths: Path | str | Iterable[Path | str]) -> NDArray[np.uint8]:
 
     Args:
         paths: a PNG or JPEG file, a folder (its PNG and JPEG files in the order of their names), a ``.npy`` file with
-            uint8 (n, height, width, 3) or (height, width, 3), or several of these.
+            uint8 (n, height, width, channels) or (height, width, channels), or several of these.
 
     Returns:
-        uint8, (n, height, width, 3).
+        uint8, (n, height, width, channels); 3 channels from pictures.
 
     Raises:
         InputError: a path does not exist, is no image, or the sizes differ; names the file.
@@ -48,7 +48,23 @@ def check_size(images: NDArray[np.uint8], network: Network, source: Path | str) 
     expected = network.feature_maps[network.input]
     if images.shape[1:] != expected.shape:
         wanted = f"{expected.height} x {expected.width} with {expected.channels} channels"
-        raise InputError(f"{source}: expected images of {wanted} for network {network.name}, got {_size(images)}")
+        advice = how_to_fit(images.shape[3], expected.channels)
+        raise InputError(
+            f"{source}: expected images of {wanted} for network {network.name}, got {_size(images)}; {advice}"
+        )
+
+
+def how_to_fit(channels: int, wanted: int | str | None) -> str:
+    """Say what to do about images that a network cannot take.
+
+    Args:
+        channels: of the images.
+        wanted: channels of the network's input; no number where it leaves them open.
+    """
+    if isinstance(wanted, int) and wanted != channels:
+        pictures = "or pictures" if wanted == 3 else "(pictures are read with 3 channels)"
+        return f"give a .npy array of (n, height, width, {wanted}) {pictures}"
+    return "images are not scaled, but inputs.crop takes the middle of larger ones"
 
 
 def _load(path: Path) -> list[tuple[Path, NDArray[np.uint8]]]:

@@ -57,9 +57,9 @@ class _Lowering:
             self._tensors[node.outputs[0]] = self._rules[node.operator](node)
         output = self._tensors.get(self._model.output)
         if not isinstance(output, View) or self._input is None:
-            raise NetworkError(f"{self._model.name}: the output {self._model.output} is not quantised")
+            raise NetworkError(f"the output {self._model.output} is not quantised")
         if output.flat and self._maps[output.name].height * self._maps[output.name].width > 1:
-            raise NetworkError(f"{self._model.name}: the output is a flattened feature map; remove the last Flatten")
+            raise NetworkError("the output is a flattened feature map; remove the last Flatten")
         return Network(self._model.name, self._maps, tuple(self._layers), self._input, output.name)
 
     # -- quantisation ------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class _Lowering:
     def _add_map(self, tensor: str, shape: tuple[int, int, int], quantization: Quantization) -> str:
         name = tensor.removesuffix(_QUANTIZER_SUFFIX)
         if name in self._maps:
-            raise NetworkError(f"{self._model.name}: tensor {name} is quantised more than once")
+            raise NetworkError(f"tensor {name} is quantised more than once")
         self._maps[name] = FeatureMap(name, *shape, quantization)
         return name
 
@@ -283,7 +283,7 @@ def _image_shape(model: RawModel) -> tuple[int, int, int]:
     if len(shape) == 2 and rest[0] is not None:
         return 1, 1, rest[0]
     raise NetworkError(
-        f"{model.name}: the input {model.input} has shape {list(shape)}, expected (batch, channels, height, width) "
+        f"the input {model.input} has shape {list(shape)}, expected (batch, channels, height, width) "
         "with a fixed size; export the model for one image size"
     )
 

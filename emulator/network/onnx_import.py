@@ -17,12 +17,13 @@ from emulator.network.support import refuse_unsupported
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
-def import_onnx(path: Path | str) -> Network:
+def import_onnx(path: Path | str, source: Path | str | None = None) -> Network:
     """Read a quantised ONNX model in QDQ form, as onnxruntime's static quantiser writes it.
 
     Args:
         path: the file. Activations are uint8 or int8, weights int8 (per tensor or per channel), the input has a fixed
             height and width, the batch dimension may be open.
+        source: the file that messages name, where ``path`` was made from another one.
 
     Returns:
         The network, with flattening folded into fully connected weights and ReLU folded into quantisation.
@@ -35,9 +36,12 @@ def import_onnx(path: Path | str) -> Network:
     model = _load(path)
     if not _has_quantizers(model):
         raise NetworkError(f"{path}: the model is not quantised (no QuantizeLinear node); quantise it first")
-    raw = _raw_model(path.name, model)
-    refuse_unsupported(raw)
-    return lower_model(raw)
+    try:
+        raw = _raw_model(path.name, model)
+        refuse_unsupported(raw)
+        return lower_model(raw)
+    except NetworkError as error:
+        raise NetworkError(f"{source or path}: {error}") from error
 
 
 def is_quantized(path: Path | str) -> bool:
@@ -78,7 +82,7 @@ def _raw_model(name: str, model: onnx.ModelProto) -> RawModel:
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         counts = f"{len(inputs)} inputs and {len(graph.output)} outputs"
-        raise NetworkError(f"{name}: expected a model with one input and one output, got {counts}")
+        raise NetworkError(f"expected a model with one input and one output, got {counts}")
     dimensions = inputs[0].type.tensor_type.shape.dim
     shape = tuple(dimension.dim_value or None for dimension in dimensions)
     return RawModel(name, tuple(nodes), constants, inputs[0].name, shape, graph.output[0].name)

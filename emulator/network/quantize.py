@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from emulator.errors import InputError, NetworkError
+from emulator.errors import EmulatorError, InputError, NetworkError
+from emulator.network.inputs import how_to_fit
 from emulator.network.preprocess import PIXELS_OVER_255, Preprocessing, to_nchw, to_tensor
 
 
@@ -35,16 +36,17 @@ def quantize_onnx(
 
     Raises:
         InputError: the images do not have the size of the model's input.
-        NetworkError: onnxruntime refuses the model.
+        NetworkError: the model takes several images at once, or onnxruntime refuses it.
     """
     with TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         try:
             quant_pre_process(str(float_model_path), str(prepared))
             name, shape = _input_of(prepared)
+            _check_batch(float_model_path, shape)
             _check_size(float_model_path, shape, images)
             _quantize(prepared, out_path, _Images(name, images, preprocessing))
-        except InputError:
+        except EmulatorError:
             raise
         except Exception as error:  # onnxruntime raises bare RuntimeError, ValueError and its own types alike
             raise NetworkError(f"{float_model_path}: onnxruntime cannot quantise the model: {error}") from error
@@ -81,6 +83,13 @@ def _input_of(path: Path) -> tuple[str, list[int | str | None]]:
     return str(first.name), list(first.shape)
 
 
+def _check_batch(path: Path, shape: list[int | str | None]) -> None:
+    if shape and isinstance(shape[0], int) and shape[0] != 1:
+        raise NetworkError(
+            f"{path}: the model takes {shape[0]} images at once; export it with a dynamic batch or one of 1"
+        )
+
+
 def _check_size(path: Path, shape: list[int | str | None], images: NDArray[np.uint8]) -> None:
     _, height, width, channels = images.shape
     came = (channels, height, width)
@@ -90,7 +99,7 @@ def _check_size(path: Path, shape: list[int | str | None], images: NDArray[np.ui
         wanted_channels, wanted_height, wanted_width = shape[1:]
         raise InputError(
             f"{path}: expected images of {wanted_height} x {wanted_width} with {wanted_channels} channels, got "
-            f"{height} x {width} with {channels}; images are not scaled, but inputs.crop takes the middle of each"
+            f"{height} x {width} with {channels}; {how_to_fit(channels, wanted_channels)}"
         )
 
 

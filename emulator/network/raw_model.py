@@ -35,7 +35,7 @@ class RawModel:
     """An ONNX graph with one input and one output.
 
     Attributes:
-        name: for messages: the file's name.
+        name: the file's name.
         nodes: in topological order, constants taken out.
         constants: initializers and Constant nodes by name.
         input: name of the graph's input.

@@ -17,7 +17,7 @@ def refuse_unsupported(model: RawModel) -> None:
     reasons = [(node, _reason(node)) for node in model.nodes]
     offending = [f"  {node}: {reason}" for node, reason in reasons if reason]
     if offending:
-        raise NetworkError("\n".join([f"{model.name}: unsupported nodes:", *offending, f"supported: {SUPPORTED}"]))
+        raise NetworkError("\n".join(["unsupported nodes:", *offending, f"supported: {SUPPORTED}"]))
 
 
 def _reason(node: RawNode) -> str | None:
