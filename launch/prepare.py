@@ -4,6 +4,8 @@ Only rank 0 does this. Everything that made the run is copied to the output fold
 """
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +17,7 @@ from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.config import OnnxConfig, RunConfig, load_run_config
 from emulator.emulation import Plane, Workload
+from emulator.errors import ConfigError, MappingError
 from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
 from emulator.network.inputs import check_size, load_images
 from emulator.network.preprocess import quantize_input
@@ -108,7 +111,7 @@ def make_workload(
     """Map a quantised network, build its program and quantise its input; depends on nothing but the arguments.
 
     Args:
-        config: the run file; its chip, policy and inputs are not read.
+        config: the run file; its chip and policy are not read, but errors name them.
         chip: the chip to map to.
         policy: how to map.
         images: the run's images, as ``load_inputs`` gave them.
@@ -125,12 +128,28 @@ def make_workload(
     network = read_network(config, model)
     if config.inputs.path is not None:
         check_size(images, network, config.image_path)
-    plan = plan_mapping(
-        network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate, ends_early=ends_early
-    )
+    with _naming_files(config):
+        plan = plan_mapping(
+            network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate,
+            ends_early=ends_early,
+        )  # fmt: skip
     pixels = quantize_input(network, images, preprocessing_of(config))
     program, text = build_program(plan.mapping), mapping_text(plan)
     return Workload(plan.mapping, program, pixels), text
+
+
+@contextmanager
+def _naming_files(config: RunConfig) -> Iterator[None]:
+    """Put the path of the chip or policy file in place of "chip" or "policy", with which a mapping's errors begin."""
+    try:
+        yield
+    except (ConfigError, MappingError) as error:
+        what, _, said = str(error).partition(": ")
+        path = {"chip": config.chip, "policy": config.policy}.get(what)
+        if path is None:
+            raise
+        kind = ConfigError if isinstance(error, ConfigError) else MappingError
+        raise kind(f"{config.resolve(path)}: {said}") from error
 
 
 def set_up_analog(config: RunConfig, workload: Workload, images: NDArray[np.uint8]) -> Workload:
@@ -193,5 +212,6 @@ def map_only(config_path: Path, on_candidate: OnCandidate) -> tuple[Plan, Progra
         model = Path(folder) / MODEL_NAME
         write_model(config, images, model)
         network = read_network(config, model)
-    plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
+    with _naming_files(config):
+        plan = plan_mapping(network, chip, policy, n_images=len(images), seed=config.seed, on_candidate=on_candidate)
     return plan, build_program(plan.mapping)

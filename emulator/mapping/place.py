@@ -21,6 +21,8 @@ INTEGER_BITS = 8
 def map_network(network: Network, chip: Chip, policy: ManualPolicy) -> Mapping:
     """Map ``network`` onto ``chip``.
 
+    A message that begins with "policy: " or "chip: " is about that file, whose path is not known here.
+
     Raises:
         ConfigError: the policy names what the network does not have.
         MappingError: the crossbars or DACs are too narrow for the network's 8-bit integers, or the policy asks for more
@@ -54,9 +56,10 @@ class _Placer:
         tile_width = min(choice.tile_width or 1, width)
         n_copies, n_tiles = choice.copies or 1, -(-width // tile_width)
         if n_copies > n_tiles:
+            narrower = " or narrower tiles" if tile_width > 1 else ""
             raise MappingError(
-                f"{layer.name}: the policy asks for {n_copies} copies, but tiles of {tile_width} make only {n_tiles} "
-                f"of its {width} columns; ask for at most {n_tiles} copies or narrower tiles"
+                f"policy: {layer.name}: the policy asks for {n_copies} copies, but tiles of {choice.tile_width} make "
+                f"only {n_tiles} of its {width} columns; ask for at most {n_tiles} copies{narrower}"
             )
         hosts = self._hosts(layer, choice)
         if layer.weights is None:
@@ -111,10 +114,12 @@ class _Placer:
     def _check_pixels(self, layer: Layer, choice: LayerPolicy, tile_width: int) -> int:
         """Return how many pixels a crossbar of the layer makes at once; a narrow feature map has no more of them."""
         output, columns = self._network.feature_maps[layer.output], self._chip.cluster.ima.weight_columns
-        n_pixels = min(choice.pixels_per_mvm or 1, output.width)
+        asked = choice.pixels_per_mvm or 1
+        n_pixels = min(asked, output.width)
         if n_pixels > 1 and (n_pixels * output.channels > columns or tile_width % n_pixels):
+            fewer = f" ({n_pixels} in its {output.width} columns)" if n_pixels < asked else ""
             raise MappingError(
-                f"{layer.name}: the policy asks for {n_pixels} pixels per MVM, which takes {n_pixels} x "
+                f"policy: {layer.name}: the policy asks for {asked} pixels per MVM{fewer}, which takes {n_pixels} x "
                 f"{output.channels} of {columns} crossbar columns and tiles of a multiple of {n_pixels} columns, not "
                 f"{tile_width}; ask for fewer pixels or other tiles"
             )
@@ -154,13 +159,13 @@ def _check_widths(chip: Chip) -> None:
     ima, models = chip.cluster.ima, chip.cluster.ima.analog
     if ima.weight_bits * models.slices < INTEGER_BITS and models.cells is None:
         raise MappingError(
-            f"{chip.name}: cluster.ima.weight_bits: weights have {INTEGER_BITS} bits, the chip takes {models.slices} x "
+            f"chip: cluster.ima.weight_bits: weights have {INTEGER_BITS} bits, the chip takes {models.slices} x "
             f"{ima.weight_bits}; use more columns per weight (analog.slices), let cells round them (analog.cells: "
             f"rounding) or set it to {INTEGER_BITS} or more"
         )
     if ima.dac_bits < INTEGER_BITS and models.dac is None:
         raise MappingError(
-            f"{chip.name}: cluster.ima.dac_bits: activations have {INTEGER_BITS} bits, the chip takes {ima.dac_bits}; "
+            f"chip: cluster.ima.dac_bits: activations have {INTEGER_BITS} bits, the chip takes {ima.dac_bits}; "
             f"let it round them (analog.dac: rounding) or set it to {INTEGER_BITS} or more"
         )
 

@@ -133,3 +133,43 @@ def test_cropping_is_advised_only_where_it_helps(
     message = refusal("map", 3, network=network, inputs=images(channels=1, height=12, width=12))
     assert "got 12 x 12 with 1; images are not scaled, but inputs.crop takes the middle of larger ones" in message
     assert ".npy" not in message
+
+
+def edited(source: str, target: Path, **changes: Any) -> str:
+    """Write a configuration file with keys of its first level changed; returns its name."""
+    target.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "configs" / source).read_text()) | changes))
+    return str(target)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({"layers": {"c9": {"copies": 2}}}, 2, "layers.c9: no layer of resnet8 has this name"),
+        ({"layers": {"stem": {"guest_of": "c9"}}}, 2, "layers: stem is to be a guest of 'c9'"),
+        ({"residual": "spare"}, 2, "residuals are to live on spare clusters"),
+        ({"copies": 50}, 4, "stem: the policy asks for 50 copies"),
+        ({"pixels_per_mvm": 64}, 4, "stem: the policy asks for 64 pixels per MVM"),
+    ],
+)
+@pytest.mark.parametrize("command", ["map", "run"])
+def test_what_a_policy_asks_for(
+    tmp_path: Path, refusal: Callable[..., str], command: str, changes: dict[str, Any], code: int, said: str
+) -> None:
+    policy = edited("policies/naive.yaml", tmp_path / "my-policy.yaml", **changes)
+    assert refusal(command, code, policy=policy).startswith(f"aimc: error: {policy}: {said}")
+
+
+def test_a_chip_that_is_too_narrow(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    cluster = yaml.safe_load((ROOT / "configs/chips/small16.yaml").read_text())["cluster"]
+    cluster["ima"]["weight_bits"] = 4
+    chip = edited("chips/small16.yaml", tmp_path / "my-chip.yaml", cluster=cluster)
+    assert refusal("map", 4, chip=chip).startswith(f"aimc: error: {chip}: cluster.ima.weight_bits: weights have 8 bits")
+
+
+def test_studies_name_the_case_and_the_policy(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = {"name": "s", "cases": [{"name": "odd", "run": str(TINY), "policy": {"layers": {"c9": {"copies": 2}}}}]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "out")])
+    policy = TINY.parent / "../policies/naive.yaml"
+    assert capfd.readouterr().err.startswith(f"aimc: error: case 'odd': {policy}: layers.c9: no layer of resnet8")

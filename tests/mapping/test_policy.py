@@ -51,8 +51,19 @@ def test_what_a_policy_names_must_be_there(network: Network, chip: Chip, choices
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        ({"copies": 13}, "conv0: .* 13 copies, but tiles of 1 make only 12 of its 12 columns; ask for at most 12"),
-        ({"copies": 4, "tile_width": 4}, "conv0: .* 4 copies, but tiles of 4 make only 3"),
+        (
+            {"copies": 13},
+            "conv0: .* 13 copies, but tiles of 1 make only 12 of its 12 columns; ask for at most 12 copies$",
+        ),
+        (
+            {"copies": 4, "tile_width": 4},
+            "conv0: .* 4 copies, but tiles of 4 make only 3 .* 3 copies or narrower tiles$",
+        ),
+        ({"copies": 2, "tile_width": 64}, "conv0: .* 2 copies, but tiles of 64 make only 1 of its 12 columns"),
+        (
+            {"pixels_per_mvm": 64},
+            r"asks for 64 pixels per MVM \(12 in its 12 columns\), which takes 12 x 8 of 16",
+        ),
         ({"pixels_per_mvm": 3, "tile_width": 3}, "conv0: .* takes 3 x 8 of 16 crossbar columns"),
         ({"pixels_per_mvm": 2, "tile_width": 3}, "conv0: .* tiles of a multiple of 2 columns, not 3"),
     ],
