@@ -17,8 +17,10 @@ from launch.watch import FOLDER_VARIABLE, RankWatch
 #: One thread per rank: ranks are the parallelism, and spinning threads on shared cores slow a run many times over.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-#: Exit codes of ranks that have said themselves what happened (see ``emulator.errors``), and of an interrupted job.
-_EXPLAINED = (*range(9), 130)
+#: Exit codes of ranks that have said themselves what happened (see ``emulator.errors``), or whose reader has gone.
+_EXPLAINED = (*range(9), 141)
+#: Exit codes of jobs that were asked to end.
+_STOPPED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
 
 
 def find_mpiexec() -> Path:
@@ -69,7 +71,12 @@ def _end_with_parent() -> None:
 def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator") -> int:
     """Run ``python -m MODULE`` with ``arguments`` on ``n_ranks`` ranks and return the job's exit code.
 
-    Interrupts and terminations of this process go on to the job; nothing is left behind.
+    Interrupts and terminations of this process go on to the job; nothing is left behind. A job that was stopped so, or
+    of which a rank was killed, could not say it itself: it is said here, once.
+
+    Returns:
+        What the ranks ended with; 128 and the signal's number if they were stopped; ``ParallelError.exit_code`` if one
+        was killed or crashed.
 
     Raises:
         ParallelError: there is no mpiexec.
@@ -77,16 +84,23 @@ def start_ranks(n_ranks: int, arguments: Sequence[str], module: str = "emulator"
     command = [str(find_mpiexec()), "-n", str(n_ranks), sys.executable, "-m", module, *arguments]
     with TemporaryDirectory() as folder, RankWatch(Path(folder), n_ranks) as watch:
         code = _run(command, rank_environment(n_ranks, {**os.environ, FOLDER_VARIABLE: folder}))
-    if code not in _EXPLAINED:
+    if code in _STOPPED:
+        print(f"aimc: {_STOPPED[code]}", file=sys.stderr)
+    elif code not in _EXPLAINED:
         names = " or ".join(map(str, watch.first))
         who = f"rank {names} of {n_ranks}" if names else "the job"
         message = f"{who} was killed or crashed (exit code {code}); the run did not finish"
         print(f"aimc: error: {message}", file=sys.stderr)
+        return ParallelError.exit_code
     return code
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run a job in a session of its own and return its exit code; signals to this process go on to it."""
+    """Run a job in a session of its own and return its exit code; signals to this process go on to it.
+
+    A job that fails after such a signal has ended because of it, whatever its launcher makes of that.
+    """
+    signals: list[int] = []
     process = subprocess.Popen(  # noqa: S603 (the command is our own)
         command,
         env=environment,
@@ -96,6 +110,7 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
     )
 
     def forward(number: int, _: FrameType | None) -> None:
+        signals.append(number)
         process.send_signal(number)
 
     previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -106,4 +121,6 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
             os.killpg(process.pid, signal.SIGKILL)
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if code and signals:
+        return 128 + signals[-1]
     return code if code >= 0 else 128 - code

@@ -77,6 +77,8 @@ def ending_all_ranks(comm: Comm, *, debug: bool) -> Iterator[None]:
         _complain(comm, str(error))
         comm.abort(error.exit_code)
     except KeyboardInterrupt:
+        if comm.size == 1:  # whoever has started several says it for all
+            print("aimc: interrupted", file=sys.stderr, flush=True)
         comm.abort(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has seen enough; a single rank leaves it to the command line
         if comm.size == 1:

@@ -103,7 +103,7 @@ def test_a_rank_killed_at_any_moment_is_named_once(
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{HERE.parents[1]}")
     arguments = [str(HERE.parents[1] / "configs/runs/tiny.yaml"), str(tmp_path / "out"), str(victim), str(delay_s)]
     began = time.monotonic()
-    assert start_ranks(3, arguments, module="doomed") not in {0, *range(2, 9)}
+    assert start_ranks(3, arguments, module="doomed") == 7
     assert time.monotonic() - began < 25
     complaints = [line for line in capfd.readouterr().err.splitlines() if line.startswith("aimc: error")]
     assert len(complaints) == 1
@@ -137,7 +137,7 @@ def test_a_rank_killed_while_mpi_starts_is_named(
     (tmp_path / "stillborn.py").write_text(STILLBORN)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{HERE.parents[1]}")
     began = time.monotonic()
-    assert start_ranks(3, [], module="stillborn") not in {0, *range(2, 9)}
+    assert start_ranks(3, [], module="stillborn") == 7
     assert time.monotonic() - began < 25
     named = re.findall(r"aimc: error: rank ([\d or]+) of 3 was killed or crashed", capfd.readouterr().err)
     assert len(named) == 1
