@@ -244,12 +244,12 @@ def _map(options: argparse.Namespace) -> int:
     from launch.prepare import describe_search, map_only, mapping_text
     from launch.progress import preparing
 
-    if options.save is not None and not options.save.parent.is_dir():  # said before a search of minutes, not after it
-        raise ConfigError(f"--save {options.save}: there is no folder {options.save.parent}; make it first")
+    if options.save is not None:
+        _check_save(options.save)
     with preparing("mapping", shown=sys.stderr.isatty()) as on_candidate:
         plan, program = map_only(options.config, on_candidate)
     if options.save is not None:
-        _save(mapping_text(plan), options.save)
+        save_policy(mapping_text(plan), options.save)
     explanation = explain(plan.mapping, program, plan.policy) if options.explain else None
     if options.json:
         extra = {"explanation": explanation_to_json(explanation)} if explanation else {}
@@ -257,13 +257,29 @@ def _map(options: argparse.Namespace) -> int:
     else:
         print(explanation_to_text(explanation) if explanation else mapping_to_text(plan.mapping))
         if plan.found is not None:
-            print(describe_search(plan.found))
+            print(describe_search(plan, plan.found))
     return 0
 
 
-def _save(text: str, path: Path) -> None:
+def _check_save(path: Path) -> None:
+    """Say what is wrong with a target before a search of minutes, not after it."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"--save {path}: there is no folder {path.parent}; make it first")
+    if path.is_file():
+        raise ConfigError(f"--save {path}: the file exists; choose another, or remove it")
+
+
+def save_policy(text: str, path: Path) -> None:
+    """Write a mapping as a policy file, as a whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    from launch.targets import whole
+
     try:
-        path.write_text(text, encoding="utf-8")
+        with whole(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--save {path}: cannot be written: {error.strerror}") from None
 

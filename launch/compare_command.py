@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.progress import working
-from launch.targets import keep_traces
+from launch.targets import keep_traces, whole
 from traces.compare import compare_runs
 from traces.compare_text import comparison_to_text
 from traces.reader import TRACE_NAME, Trace
@@ -38,7 +38,8 @@ def compare(options: CompareOptions) -> None:
     if options.html:
         from traces.html.compare_page import write_comparison
 
-        write_comparison(comparison, options.html)
+        with whole(options.html) as partial:
+            write_comparison(comparison, partial)
     if options.figure:
         from traces.plots.steps import draw_steps
         from traces.plots.style import save, styled

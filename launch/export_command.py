@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.progress import working
-from launch.targets import keep_traces
+from launch.targets import keep_traces, whole
 from traces.analysis.records import order_records
 from traces.errors import TraceError
 from traces.export.chrome_trace import write_chrome
@@ -52,7 +52,8 @@ def export_run(options: ExportOptions) -> None:
             written = []
             for path, write in ((options.perfetto, write_perfetto), (options.chrome, write_chrome)):
                 if path:
-                    write(slices, counters, path)
+                    with whole(path) as partial:
+                        write(slices, counters, partial)
                     written.append(path)
     for path in written:
         print(f"{path} ({_describe_size(path.stat().st_size)})")

@@ -57,7 +57,9 @@ def mapping_to_text(mapping: Mapping) -> str:
             _cluster_range(layer["clusters"]),
             f"{layer['cell_utilization']:.1%}" if has_crossbars else "-",
         )
-    return render(table)
+    note = "N of A..B: N clusters, the first of which is A and the last B, with those of other layers between them"
+    is_scattered = any(" of " in _cluster_range(layer["clusters"]) for layer in summary["layers"])
+    return render(table) + (f"\n\n{note}" if is_scattered else "")
 
 
 def _cluster_range(clusters: Sequence[int]) -> str:

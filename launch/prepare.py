@@ -18,7 +18,7 @@ from emulator.chip.spec import Chip
 from emulator.config import OnnxConfig, RunConfig, load_run_config
 from emulator.emulation import Plane, Workload
 from emulator.errors import ConfigError, MappingError
-from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
+from emulator.mapping.policy import OptimizePolicy, Policy, load_policy, policy_to_yaml
 from emulator.network.inputs import check_size, load_images
 from emulator.network.preprocess import quantize_input
 from emulator.optimize.judge import Found, OnCandidate
@@ -185,17 +185,20 @@ def mapping_text(plan: Plan) -> str:
     text = policy_to_yaml(plan.mapping.policy)
     if plan.found is None:
         return text
-    comment = textwrap.fill(describe_search(plan.found), 110, initial_indent="# ", subsequent_indent="# ")
+    comment = textwrap.fill(describe_search(plan, plan.found), 110, initial_indent="# ", subsequent_indent="# ")
     return f"# {plan.mapping.network.name} on {plan.mapping.chip.name}\n{comment}\n{text}"
 
 
-def describe_search(found: Found) -> str:
-    """Say what a search has found."""
-    figures = found.figures
+def describe_search(plan: Plan, found: Found) -> str:
+    """Say what a plan's search has found, and whether its policy allows more clusters than there are."""
+    figures, policy, chip = found.figures, plan.policy, plan.mapping.chip
+    more = ""
+    if isinstance(policy, OptimizePolicy) and policy.clusters > chip.n_clusters:
+        more = f" The policy allows {policy.clusters:,} clusters, {chip.name} has {chip.n_clusters:,}."
     return (
         f"Found among {found.n_evaluated} mappings: {figures.images_per_second:,.1f} images/s over "
         f"{figures.n_images} images, {figures.steady_images_per_second:,.1f} in steady state; no mapping exceeds "
-        f"{found.bound.images_per_second:,.1f} in steady state."
+        f"{found.bound.images_per_second:,.1f} in steady state.{more}"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.progress import working
-from launch.targets import keep_traces
+from launch.targets import keep_traces, whole
 from traces.analysis.chip import ChipFacts, read_chip_text
 from traces.analysis.records import order_records
 from traces.errors import TraceError
@@ -96,6 +96,7 @@ def _draw(data: FigureData, options: ReportOptions) -> list[Path]:
     if options.html:
         from traces.html.page import write_page
 
-        write_page(data, options.html)
+        with whole(options.html) as partial:
+            write_page(data, partial)
         written.append(options.html)
     return written

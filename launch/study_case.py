@@ -31,6 +31,7 @@ from launch.prepare import CONFIG_NAMES, Prepared, make_workload
 from launch.rank import rank_path, record_run
 from launch.sources import MODEL_NAME, hash_file, hash_model, load_inputs, write_model
 from launch.study_file import Case
+from launch.targets import whole
 from traces.reader import TRACE_NAME, Trace
 from traces.report import make_report
 
@@ -221,10 +222,8 @@ def _clear(folder: Path) -> None:
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a file that is either there as a whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", encoding="utf-8") as file:
+    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         json.dump(data, file, indent=2)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)

@@ -78,6 +78,12 @@ class _Placer:
             raise ConfigError(
                 "policy: residuals are to live on spare clusters, but spare_clusters is 0; ask for at least 1"
             )
+        chosen = {self._policy.residual, *(special.residual for special in self._policy.layers.values())}
+        if self._policy.spare_clusters and "spare" not in chosen:
+            raise ConfigError(
+                f"policy: spare_clusters: {self._policy.spare_clusters} have no effect, for no residual lives there "
+                "(residual: spare); set it to 0"
+            )
         spare = tuple(self.pool.fresh(self._policy.spare_clusters))
         sites = {"spare": spare, "hbm": (self._chip.n_clusters,)}
         stores = {

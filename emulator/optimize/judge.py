@@ -31,7 +31,7 @@ class Found:
     n_evaluated: int
 
 
-#: Hears of progress: candidates tried, candidates in all, the best so far.
+#: Hears of progress: candidates tried beyond the analytic start, those that the policy allows, the best so far.
 OnCandidate = Callable[[int, int, Found | None], None]
 
 
@@ -77,7 +77,7 @@ class Judge:
         """Cost a candidate; None is one that could not even be put together."""
         self._n_tried += 1
         cost = float("inf") if candidate is None else self._cost(candidate)
-        self._on_candidate(self._n_tried, self._policy.evaluations + 1, self.found)
+        self._on_candidate(self._n_tried - 1, self._policy.evaluations, self.found)
         return cost
 
     def _cost(self, candidate: Candidate) -> float:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
-from launch.cli import main
+from emulator.errors import ConfigError
+from launch.cli import main, save_policy
 from traces.reader import Trace
 
 ROOT = Path(__file__).parents[2]
@@ -284,6 +288,50 @@ def test_a_compiler_that_is_switched_off(tmp_path: Path) -> None:
     assert "NUMBA_DISABLE_JIT is set" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """Let files grow no further, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "n_bytes", "code"),
+    [
+        ("report", "--html", 1_000_000, 8),
+        ("export", "--perfetto", 10_000, 8),
+        ("export", "--chrome", 10_000, 8),
+    ],
+)
+def test_a_full_disk_leaves_what_was_there(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, option: str, n_bytes: int, code: int
+) -> None:  # fmt: skip
+    assert main(["report", str(run)]) == 0  # draws the timeline beside the trace
+    capsys.readouterr()
+    target = tmp_path / "target"
+    target.write_text("before")
+    with files_of_at_most(n_bytes):
+        message = refusal([command, str(run), option, str(target)], capsys, code)
+    assert f"{target}: " in message
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_mapping(tmp_path: Path) -> None:
+    with files_of_at_most(100), pytest.raises(ConfigError, match=r"--save .*mine\.yaml: cannot be written"):
+        save_policy("x" * 200, tmp_path / "mine.yaml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_devices_are_written_to_as_they_stand(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run), "--chrome", os.devnull]) == 0
+    assert Path(os.devnull).is_char_device()
+    capsys.readouterr()
 
 
 def test_more_ranks_than_clusters(tmp_path: Path) -> None:

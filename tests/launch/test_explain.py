@@ -63,7 +63,14 @@ def test_a_found_mapping_can_be_saved_and_run_by_hand(tmp_path: Path, capsys: py
     run = write_run(tmp_path, tmp_path / "goal.yaml")
     assert main(["map", str(run), "--save", str(tmp_path / "found.yaml")]) == 0
     assert load_policy(tmp_path / "found.yaml").kind == "manual"
-    assert "no mapping exceeds" in (tmp_path / "found.yaml").read_text()
+    found = (tmp_path / "found.yaml").read_text()
+    assert "no mapping exceeds" in found
+    assert "The policy allows" not in found
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump({**goal, "clusters": 5000}))
+    capsys.readouterr()
+    assert main(["map", str(run)]) == 0
+    assert "The policy allows 5,000 clusters, small16 has 16." in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "goal.yaml").write_text(yaml.safe_dump(goal))
     digests = []
     for name, policy in (("searched", tmp_path / "goal.yaml"), ("by hand", tmp_path / "found.yaml")):
         path = write_run(tmp_path, policy)
@@ -84,6 +91,10 @@ def test_a_mapping_that_cannot_be_saved_is_said_before_the_search(
     assert f"there is no folder {tmp_path / 'none'}; make it first" in capsys.readouterr().err
     assert main(["map", str(TINY), "--save", str(tmp_path)]) == 2
     assert "cannot be written: Is a directory" in capsys.readouterr().err
+    (tmp_path / "mine.yaml").write_text("kind: manual")
+    assert main(["map", str(run), "--save", str(tmp_path / "mine.yaml")]) == 2
+    assert "mine.yaml: the file exists; choose another, or remove it" in capsys.readouterr().err
+    assert (tmp_path / "mine.yaml").read_text() == "kind: manual"
 
 
 @pytest.mark.parametrize("n_ranks", ["1", "2"])

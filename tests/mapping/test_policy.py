@@ -41,6 +41,7 @@ def chip() -> Chip:
         ({"layers": {"conv1": {"guest_of": "add3"}}}, "conv1 is to be a guest of 'add3', which is no earlier layer"),
         ({"layers": {"conv0": {"guest_of": "conv0"}}}, "conv0 is to be a guest of 'conv0', .* there are none"),
         ({"residual": "spare"}, "spare_clusters is 0; ask for at least 1"),
+        ({"spare_clusters": 3}, "policy: spare_clusters: 3 have no effect, .*; set it to 0"),
     ],
 )
 def test_what_a_policy_names_must_be_there(network: Network, chip: Chip, choices: dict[str, object], said: str) -> None:
