@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, PlainSerializer
 PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
 HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
+_BARE = re.compile(r"\s*[+-]?\d+(?:\.\d+)?\s*")
+_EXPONENT = re.compile(r"\s*[+-]?\d+(?:\.\d+)?[eE][+-]?\d")
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
 
 
@@ -30,12 +32,19 @@ def read_quantity(value: object, expected: str, units: Mapping[str, int]) -> Fra
     """
     if isinstance(value, bool) or not isinstance(value, str):
         raise ValueError(f"{expected}, got {value!r} without a unit")  # noqa: TRY004 (pydantic wants ValueError)
+    if _BARE.fullmatch(value):
+        raise ValueError(f"{expected}, got '{value}' without a unit")
+    if _EXPONENT.match(value):
+        raise ValueError(
+            f"{expected}, got '{value}'; exponents are not read: write the digits out or take another unit"
+        )
     match = _QUANTITY.fullmatch(value)
     if match is None:
         raise ValueError(f"{expected}, got '{value}'")
     number, unit = match.groups()
     if unit not in units:
-        raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)})")
+        guess = next((f"; did you mean '{known}'?" for known in units if known.lower() == unit.lower()), "")
+        raise ValueError(f"{expected}, got '{value}' (known units: {', '.join(units)}){guess}")
     return Fraction(number) * units[unit]
 
 
