@@ -191,7 +191,7 @@ def a_policy(**choices: object) -> ManualPolicy:
 @st.composite
 def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
     """Draw a policy with its own choices for every layer of a network."""
-    layers: dict[str, object] = {}
+    layers: dict[str, dict[str, object]] = {}
     for i, layer in enumerate(network.layers):
         output = network.feature_maps[layer.output]
         most_pixels = min(3, output.width, max(1, chip.cluster.ima.columns // output.channels))
@@ -217,9 +217,10 @@ def policies(draw: st.DrawFn, network: Network, chip: Chip) -> ManualPolicy:
         if i and draw(st.booleans()):
             choice["guest_of"] = network.layers[draw(st.integers(0, i - 1))].name
         layers[layer.name] = choice
+    homes = {choice.get("residual") for choice in layers.values()}
     return a_policy(
         tile_width=draw(st.integers(1, 4)),
-        spare_clusters=draw(st.integers(1, 3)),
+        spare_clusters=draw(st.integers(1, 3)) if "spare" in homes else 0,
         placement=draw(st.sampled_from(["contiguous", "aligned", "interleaved"])),
         layers=layers,
     )
