@@ -13,6 +13,7 @@ from traces.analysis.conversions import LayerConversions
 from traces.analysis.timing import Timing
 from traces.analysis.utilization import LayerUse
 from traces.digits import aligned, significant
+from traces.figure_names import figure_name
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
@@ -32,6 +33,8 @@ def report_to_text(report: Report, width: int = 110) -> str:
                 )  # over a table that is narrower than it, it would be broken
                 table.title = None
                 console.print(table)
+        if report.published_note:
+            console.print(f"{report.published_note}\n")
         console.print(_describe_stages(report.timing.stages))
     else:
         console.print("The timing plane did not run, so there are no times.")
@@ -208,9 +211,9 @@ def _published_table(report: Report) -> TextTable:
     )
     table.columns[-1].justify = "left"
     for each in report.comparisons():
-        name = each.figure.removeprefix("loss_factors.").replace("_", " ")
         table.add_row(
-            name, f"{each.published:,g}", significant(each.measured, 4), f"{each.deviation:+.0%}", escape(each.note)
+            figure_name(each.figure), f"{each.published:,g}", significant(each.measured, 4), f"{each.deviation:+.0%}",
+            escape(each.note),
         )  # fmt: skip
     return table
 

@@ -31,7 +31,8 @@ def draw_waterfall(data: FigureData) -> Figure | None:
             axes.text(i - 0.36, np.sqrt(level * levels[i - 1]), f"÷ {factor:,.2f}", ha="right", va="center")
     axes.set_yscale("log")
     axes.set_ylim(min(levels) / 3, max(levels) * 2.2)
-    published = {each.figure: each.published for each in data.report.comparisons()}
+    own_mapping = data.report.published_note is None  # published factors belong to the published mapping alone
+    published = {each.figure: each.published for each in data.report.comparisons() if own_mapping}
     ticks = list(names)
     for i, name in enumerate(waterfall.factors, start=1):
         value = published.get(f"loss_factors.{name}")
