@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traces.analysis.accounting import ANALOG, CAUSES, DIGITAL
-from traces.digits import significant
+from traces.digits import rounded, significant
 from traces.plots.data import FigureData
 from traces.plots.style import CAUSE_LABELS
 
@@ -53,9 +53,9 @@ def on_area_efficiency(data: FigureData) -> str:
     known = [(g, g.gops_per_mm2_alone or 0.0, g.gops_per_mm2 or 0.0) for g in data.timing.groups if g.gops_per_mm2]
     if not known:
         return "No area is known."
-    group, alone, together = max(known, key=lambda each: each[0].n_clusters * (1 - each[2] / (each[1] or np.inf)))
+    group, alone, together = max(known, key=lambda each: each[0].n_clusters_held * (1 - each[2] / (each[1] or np.inf)))
     return (
-        f"Most area waits in the layers of {group.name} ({group.n_clusters} clusters): they reach "
+        f"Most area waits in the layers of {group.name} ({rounded(group.n_clusters_held)} clusters): they reach "
         f"{significant(together, 3)} of the {significant(alone, 3)} GOPS/mm² that they would reach alone."
     )
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from traces.digits import significant
+from traces.digits import rounded, significant
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
 from traces.plots.data import FigureData
@@ -59,8 +59,8 @@ def draw_area_efficiency(data: FigureData) -> Figure | None:
     ):
         bars = axes.bar(where + offset, values, width=0.38, color=color, label=label)
         axes.bar_label(bars, fmt=lambda value: significant(value, 3), fontsize=6.5, padding=1)
-    axes.set_xticks(where, [f"{group.name}\n{group.n_clusters} clusters" for group in groups])
-    axes.set_ylabel("GOPS/mm² of its clusters")
+    axes.set_xticks(where, [f"{group.name}\n{rounded(group.n_clusters_held)} clusters" for group in groups])
+    axes.set_ylabel("GOPS/mm² of the clusters it holds")
     axes.set_xlabel("layers, by size of their output feature map")
     axes.margins(y=0.15)
     figure.legend(loc="outside lower center", ncols=2)
