@@ -4,6 +4,8 @@ Only rank 0 does this. Everything that made the run is copied to the output fold
 """
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +17,7 @@ from emulator.chip.load import load_chip
 from emulator.chip.spec import Chip
 from emulator.config import OnnxConfig, RunConfig, load_run_config
 from emulator.emulation import Plane, Workload
+from emulator.errors import ConfigError
 from emulator.mapping.policy import Policy, load_policy, policy_to_yaml
 from emulator.network.inputs import check_size, load_images
 from emulator.network.preprocess import quantize_input
@@ -91,14 +94,31 @@ def prepare_run(
     if plane is not Plane.TIMING:
         workload = set_up_analog(config, workload, images)
     if model.exists():
-        np.save(folder / INPUTS_NAME, images)
+        with _writing(folder / INPUTS_NAME) as path:
+            np.save(path, images)
     paths = {"run_file": config_path, "chip_file": config.resolve(config.chip)}
     paths["policy_file"] = config.resolve(config.policy)
     texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()} | {"mapping_file": mapping_text}
     for key, text in texts.items():
-        (folder / CONFIG_NAMES[key]).write_text(text, encoding="utf-8")
+        with _writing(folder / CONFIG_NAMES[key]) as path:
+            path.write_text(text, encoding="utf-8")
     devices_hash = "" if config.devices is None else hash_file(config.resolve(config.devices))
     return Prepared(config, workload, images, hash_model(model), texts, devices_hash)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Say which file could not be written.
+
+    Raises:
+        ConfigError: the system refuses to write it.
+    """
+    try:
+        yield path
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror or error}; make room or choose another output folder"
+        ) from None
 
 
 def make_workload(

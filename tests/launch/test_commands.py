@@ -50,6 +50,23 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int)
     return captured.err
 
 
+@pytest.mark.parametrize("name", ["inputs.npy", "chip.yaml"])
+def test_a_full_disk_while_preparing_names_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, write_text = np.save, Path.write_text
+
+    def check(path: Path) -> Path:
+        if path.name == name:
+            raise OSError(28, "No space left on device")
+        return path
+
+    monkeypatch.setattr(np, "save", lambda path, values: save(check(path), values))
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **options: write_text(check(path), text, **options))
+    said = refusal(["run", str(TINY), "-o", str(tmp_path / "run")], capsys, 2)
+    assert f"{tmp_path / 'run' / name}: cannot be written: No space left on device" in said
+
+
 def test_a_run_leaves_a_complete_folder_and_no_rank_files(run: Path) -> None:
     names = {path.name for path in run.iterdir()} - {"timeline.png"}
     assert names == {"trace.h5", "model.onnx", "inputs.npy", "run.yaml", "chip.yaml", "policy.yaml", "mapping.yaml"}
