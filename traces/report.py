@@ -10,25 +10,10 @@ from traces.analysis.conversions import LayerConversions, measure_conversions
 from traces.analysis.records import Records, order_records
 from traces.analysis.throughput import PS_PER_S
 from traces.analysis.timing import Timing, measure_timing
-from traces.energy import Published
+from traces.published import Comparison, is_about
 from traces.reader import Trace
 
 _MJ_PER_PJ = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One published figure beside the run's."""
-
-    figure: str
-    published: float
-    measured: float
-    note: str
-
-    @property
-    def deviation(self) -> float:
-        """How far the run lies from it, as a share of it."""
-        return self.measured / self.published - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +100,8 @@ class Report:
     def comparisons(self) -> tuple[Comparison, ...]:
         """Set the chip's published figures beside the run's, if they are for its network, images and batch."""
         published = self.chip.published if self.chip else None
-        if published is None or not self._is_of(published):
+        of_run = (self.name, self.macs_per_image, self.n_outputs, self.n_images)
+        if published is None or not is_about(published, *of_run):
             return ()
         found = {**self._rates(), **self.efficiency, "tops": self.tops}
         found |= {f"loss_factors.{name}": factor for name, factor in (self.loss_factors or {}).items()}
@@ -132,16 +118,6 @@ class Report:
             f"The published figures are those of a mapping on {stated} clusters; "
             f"this run's mapping uses {self.clusters_used}."
         )
-
-    def _is_of(self, published: Published) -> bool:
-        """Whether this run is of the network and batch that published figures are about."""
-        stated = (
-            (published.macs_per_image, self.macs_per_image),
-            (published.n_outputs, self.n_outputs),
-            (published.n_images, self.n_images),
-        )
-        has_name = self.name.startswith(f"{published.network} on ")
-        return has_name and all(wanted in (None, found) for wanted, found in stated)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values; times in seconds unless their key says otherwise."""
