@@ -235,7 +235,11 @@ def _bytes_of(header: Header) -> int:
     for table, columns in STATIC_TABLES.items():
         for column in columns:
             values = header.tables[table][column.name]
-            width = max((len(text) for text in values), default=0) if column.dtype == TEXT else np.dtype(column.dtype).itemsize
+            width = (
+                max((len(str(text)) for text in values), default=0)
+                if column.dtype == TEXT
+                else np.dtype(column.dtype).itemsize
+            )
             n_bytes += width * len(values)
     return n_bytes
 

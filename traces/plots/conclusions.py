@@ -28,10 +28,10 @@ def on_time_breakdown(data: FigureData) -> str:
     total = account.time_ps.sum(axis=0) / (len(account.cluster) * account.makespan_ps)
     shares = dict(zip(CAUSES, total.tolist(), strict=True))
     idle = max(_IDLE_CAUSES, key=lambda cause: shares[cause])
+    analog, digital = (round(100 * shares[name], 1) for name in ("analog", "digital"))  # so that they add up as shown
     return (
-        f"Clusters work for {shares['analog'] + shares['digital']:.0%} of the time ({shares['analog']:.0%} bound by "
-        f"analog, {shares['digital']:.0%} by digital work); the largest other part is '{CAUSE_LABELS[idle]}' "
-        f"({shares[idle]:.0%})."
+        f"Clusters work for {analog + digital:.1f}% of the time ({analog:.1f}% bound by analog, {digital:.1f}% by "
+        f"digital work); the largest other part is '{CAUSE_LABELS[idle]}' ({shares[idle]:.1%})."
     )
 
 
