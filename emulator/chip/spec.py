@@ -40,7 +40,7 @@ class CoreCosts(Spec):
     avg_pool: MillicyclesPerElement
     add: MillicyclesPerElement
     relu: MillicyclesPerElement
-    partial_sum_bytes: SizeBytes = Field(alias="partial_sum")
+    partial_sum_bytes: Annotated[SizeBytes, Field(le=1024)] = Field(alias="partial_sum")
 
 
 class Cluster(Spec):

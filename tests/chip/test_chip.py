@@ -117,6 +117,22 @@ def test_a_wrong_unit_and_a_bare_number_are_refused(tmp_path: Path, chip_text: d
         (("clock",), "300 MHz", "clock: expected a clock whose period is a whole number of picoseconds"),
         (("topology", "kind"), "torus", "topology.kind: expected 'tree', got 'torus'"),
         (("topology", "levels"), [], "topology.levels: "),
+        (
+            ("cluster", "ima", "mvm_latency"),
+            "1000000000 s",
+            "cluster.ima.mvm_latency: expected a time such as '130 ns', at most 1 s, got '1000000000 s'",
+        ),
+        (
+            ("cluster", "synchronization"),
+            "99999999999999999999 cycles",
+            "cluster.synchronization: expected a number of cycles such as '4 cycles', at most 1000000 cycles, got '9999",
+        ),
+        (
+            ("cluster", "core_costs", "partial_sum"),
+            "2 KiB",
+            "cluster.core_costs.partial_sum: expected a number of at m",
+        ),
+        (("cluster", "cores"), 10**30, "cluster.cores: expected a number of at most 1048576, got 1000"),
         (("hbm", "latency"), "0 cycles", "hbm.latency: expected a number of at least 1, got "),
     ],
 )
