@@ -118,8 +118,8 @@ def test_a_wrong_unit_and_a_bare_number_are_refused(tmp_path: Path, chip_text: d
             ("clock",),
             "700 MHz",
             (
-                "clock: expected a clock whose period is a whole number of picoseconds, got 700000000 Hz (1428.571 ps); "
-                "the nearest are 625 MHz (1600 ps) and 781.25 MHz (1280 ps)"
+                "clock: expected a clock whose period is a whole number of picoseconds, got 700000000 Hz (1428.571 "
+                "ps); the nearest are 625 MHz (1600 ps) and 781.25 MHz (1280 ps)"
             ),
         ),
         (("clock",), "1000001 Hz", "clock: expected a clock whose period is a whole number of picoseconds"),
