@@ -88,7 +88,10 @@ class TreeTopology(Spec):
 
 
 class Hbm(Spec):
-    """The high-bandwidth memory behind the root of the interconnect."""
+    """The high-bandwidth memory behind the root of the interconnect.
+
+    ``capacity`` has to hold an image, its result and the residuals that the policy keeps there.
+    """
 
     capacity_bytes: SizeBytes = Field(alias="capacity")
     bytes_per_cycle: BytesPerCycle = Field(alias="width")
