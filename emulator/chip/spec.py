@@ -16,7 +16,7 @@ from emulator.config_file import Spec
 from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes
 from traces.energy import AreaCosts, EnergyCosts, Published
 
-#: Tables with a row per cluster and port still fit memory.
+#: Tables with a row per cluster and port then take some 6 GB.
 MAX_CLUSTERS = 1 << 22
 _PS_PER_S = 10**12
 
