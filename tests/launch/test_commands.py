@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 
 from launch.cli import main
 from traces.reader import Trace
@@ -153,6 +155,28 @@ def test_verify_notices_other_values_and_other_models(
     with (copy / "model.onnx").open("ab") as file:
         file.write(b"\0")
     assert "not the model that was run" in refusal(["verify", str(copy)], capsys, 8)
+
+
+def test_verify_compares_feature_maps_of_many_pixels_in_one_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(5)
+    weights = numpy_helper.from_array(rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32), "weights")
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, *size])
+        for name, channels, size in (("image", 3, (16, 12)), ("result", 8, (14, 10)))
+    ]
+    conv = helper.make_node("Conv", ["image", "weights"], ["result"], name="conv", kernel_shape=[3, 3])
+    graph = helper.make_graph([conv], "one", ends[:1], ends[1:], [weights])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "one.onnx"
+    )
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (2, 16, 12, 3), np.uint8))
+    network = {"kind": "onnx", "model": str(tmp_path / "one.onnx")}
+    config = tiny(tmp_path, network=network, inputs={"path": str(tmp_path / "images.npy")})
+    assert main(["run", str(config), "-o", str(tmp_path / "out")]) == 0
+    assert main(["verify", str(tmp_path / "out")]) == 0
+    assert f"exact: all {2 * 14 * 10 * 8:,} outputs of 2 images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("n_ranks", "how"), [(2, []), (2, ["--split-timing"]), (3, ["--split-timing"]), (4, [])])
