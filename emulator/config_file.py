@@ -47,7 +47,7 @@ def validate_data(path: Path, data: object, model: type[Model], what: str) -> Mo
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_describe(detail, model, data) for detail in error.errors(include_url=False)]
+        problems = [_describe(detail, model, data) for detail in _causes(error)]
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from None
 
 
@@ -140,6 +140,13 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Leave out what follows from another problem: a list without its wrong entries is too short, say."""
+    details = error.errors(include_url=False)
+    within = {detail["loc"][:n_steps] for detail in details for n_steps in range(len(detail["loc"]))}
+    return [detail for detail in details if detail["loc"] not in within]
+
+
 def _describe(detail: ErrorDetails, model: type[BaseModel], data: dict[str, Any]) -> str:
     """Say one problem in a sentence of our own."""
     location, kind, came = detail["loc"], detail["type"], detail["input"]
@@ -159,6 +166,7 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], data: dict[str, Any]
         "model_type": f"expected a mapping, got {_kind(came)}",
         "dict_type": f"expected a mapping, got {_kind(came)}",
         "tuple_type": f"expected a list, got {_kind(came)}",
+        "too_short": f"expected a list with at least {context.get('min_length')} in it, got {came!r}",
     }
     otherwise = f"{detail['msg'].replace('Input should be', 'expected')}, got {_kind(came)}"
     return f"{path}: {sentences.get(kind, otherwise)}"

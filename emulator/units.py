@@ -18,25 +18,35 @@ _CYCLES = {"cycles": 1, "cycle": 1}
 _MILLICYCLES = {"cycles/element": 1000, "cycle/element": 1000}
 
 
-def _parser(kind: str, example: str, counted_in: str, units: Mapping[str, int], least: int) -> Callable[[Any], int]:
+def _parser(
+    kind: str, example: str, counted_in: str, units: Mapping[str, int], *, least: int, most: str
+) -> Callable[[Any], int]:
+    expected = f"expected {kind} such as '{example}'"
+    bound = read_quantity(most, expected, units)
+
     def parse(value: Any) -> int:  # noqa: ANN401 (whatever stands in the file)
-        expected = f"expected {kind} such as '{example}'"
         amount = read_quantity(value, expected, units)
         if amount.denominator != 1:
             raise ValueError(f"{expected}, got '{value}', which is not a whole number of {counted_in}")
         if amount < least:
             raise ValueError(f"{expected}, at least {least} {counted_in}, got '{value}'")
+        if amount > bound:
+            raise ValueError(f"{expected}, at most {most}, got '{value}'")
         return int(amount)
 
     return parse
 
 
-parse_time_ps = _parser("a time", "130 ns", "picoseconds", PS_PER, 1)
-parse_size_bytes = _parser("a size", "1 MiB", "bytes", _BYTES_PER, 1)
-parse_frequency_hz = _parser("a frequency", "1 GHz", "hertz", HZ_PER, 1)
-parse_bytes_per_cycle = _parser("a width", "64 B/cycle", "bytes per cycle", _PER_CYCLE, 1)
-parse_cycles = _parser("a number of cycles", "4 cycles", "cycles", _CYCLES, 0)
-parse_millicycles = _parser("a cost", "1.5 cycles/element", "thousandths of a cycle", _MILLICYCLES, 0)
+# Upper bounds lie far beyond any chip. They keep sums of times within the 64-bit integers of the timing plane: at the
+# slowest clock, the largest number of cycles takes as long as the longest time.
+parse_time_ps = _parser("a time", "130 ns", "picoseconds", PS_PER, least=1, most="1 s")
+parse_size_bytes = _parser("a size", "1 MiB", "bytes", _BYTES_PER, least=1, most="1048576 GiB")
+parse_frequency_hz = _parser("a frequency", "1 GHz", "hertz", HZ_PER, least=10**6, most="1000 GHz")
+parse_bytes_per_cycle = _parser("a width", "64 B/cycle", "bytes per cycle", _PER_CYCLE, least=1, most="1048576 B/cycle")
+parse_cycles = _parser("a number of cycles", "4 cycles", "cycles", _CYCLES, least=0, most="1000000 cycles")
+parse_millicycles = _parser(
+    "a cost", "1.5 cycles/element", "thousandths of a cycle", _MILLICYCLES, least=0, most="10000 cycles/element"
+)
 
 # For files: the text of a quantity in, an integer out, and back to text in the smallest unit.
 TimePs = Annotated[int, BeforeValidator(parse_time_ps), PlainSerializer("{} ps".format)]

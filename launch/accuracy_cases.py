@@ -73,7 +73,10 @@ def make_cases(chip: Chip, sweeps: Sweeps) -> list[Case]:
     _check_adc_bits(sweeps.adc_bits)
     if min(sweeps.sizes, default=ima.analog.slices) < ima.analog.slices:
         raise ConfigError(f"--sizes: a weight takes {ima.analog.slices} columns (slices), got {min(sweeps.sizes)}")
-    return [*_base_cases(ima), *_age_cases(ima), *_adc_cases(ima, sweeps), *_size_cases(ima, sweeps)]
+    cases = [*_base_cases(ima), *_age_cases(ima)]
+    if all(case.ima != ima for case in cases):  # without devices that drift, or at an age of its own
+        cases.insert(1, _case("reference", "the chip as it is", ima))
+    return [*cases, *_adc_cases(ima, sweeps), *_size_cases(ima, sweeps)]
 
 
 def _check_adc_bits(adc_bits: tuple[int, ...]) -> None:

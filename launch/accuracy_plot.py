@@ -37,7 +37,7 @@ def _draw_panel(axis: Axes, accuracy: Accuracy, groups: Sequence[str]) -> None:
     for group, color in zip(groups, _COLORS, strict=False):
         points = [point for point in accuracy.groups().get(group, []) if point.x is not None]
         if points:
-            errors = [100 * (point.half_width or 0.0) for point in points]
+            errors = [[100 * each for each in side] for side in zip(*(point.errors for point in points), strict=True)]
             axis.errorbar(
                 [_x_of(point) for point in points], [100 * point.mean for point in points], errors,
                 color=color, marker="o", markersize=4, capsize=3, linewidth=1.5, label=group,

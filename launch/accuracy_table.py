@@ -13,6 +13,8 @@ from launch.accuracy_workload import Prepared, Score
 from launch.tables import new_table, render
 
 CONFIDENCE = 0.95
+#: With fewer seeds Student's intervals are so wide that they say little.
+_FEW_SEEDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class Point:
     mean: float
     half_width: float | None
     clipped_share: float | None
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the mean; no accuracy is below 0 or above 1."""
+        half_width = self.half_width or 0.0
+        return min(half_width, self.mean), min(half_width, 1 - self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +140,27 @@ def accuracy_to_text(accuracy: Accuracy) -> str:
         for point in points:
             last = point is points[-1]
             clipped = "" if point.clipped_share is None else f"{point.clipped_share:.3%}"
-            width = "" if point.half_width is None else f"{100 * point.half_width:.2f}"
             table.add_row(
-                escape(group) if point is points[0] else "", escape(point.label), f"{point.mean:.2%}", width,
+                escape(group) if point is points[0] else "", escape(point.label), f"{point.mean:.2%}", _interval(point),
                 _points(point.mean - accuracy.int8_accuracy), clipped, str(len(point.accuracies)), end_section=last,
             )  # fmt: skip
     low, high = accuracy.int8_interval
     note = f"{accuracy.n_images} images place the int8 accuracy between {low:.2%} and {high:.2%} ({CONFIDENCE:.0%})."
+    n_seeds = max(len(point.accuracies) for point in accuracy.points)
+    if n_seeds < _FEW_SEEDS:
+        seeds = "1 seed gives no intervals" if n_seeds == 1 else f"Intervals from {n_seeds} seeds are rough and wide"
+        note += f"\n{seeds}: use {_FEW_SEEDS} or more (--seeds)."
     return f"{render(table)}\n{note}"
+
+
+def _interval(point: Point) -> str:
+    """Write half the width of an interval in points, or how far it reaches down and up where 0 or 100 % cut it."""
+    if point.half_width is None:
+        return ""
+    below, above = point.errors
+    if below == above:
+        return f"{100 * below:.2f}"
+    return f"-{100 * below:.2f} +{100 * above:.2f}"
 
 
 def _points(difference: float) -> str:

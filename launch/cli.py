@@ -84,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Command = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()  # a full disk behind it shows here, not when the interpreter ends
     except (EmulatorError, TraceError) as error:
         if options.debug:
             traceback.print_exc()
@@ -96,6 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if options.debug:
+            traceback.print_exc()
+        where, reason = error.filename or "the output", error.strerror or error
+        print(f"aimc: error: {where}: cannot be read or written: {reason}", file=sys.stderr)
+        if error.filename is None:  # what is still to be printed would fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TraceError.exit_code
+    return code
 
 
 def rank_main(arguments: Sequence[str] | None = None) -> int:

@@ -94,14 +94,31 @@ def prepare_run(
     if plane is not Plane.TIMING:
         workload = set_up_analog(config, workload, images)
     if model.exists():
-        np.save(folder / INPUTS_NAME, images)
+        with _writing(folder / INPUTS_NAME) as path:
+            np.save(path, images)
     paths = {"run_file": config_path, "chip_file": config.resolve(config.chip)}
     paths["policy_file"] = config.resolve(config.policy)
     texts = {key: path.read_text(encoding="utf-8") for key, path in paths.items()} | {"mapping_file": mapping_text}
     for key, text in texts.items():
-        (folder / CONFIG_NAMES[key]).write_text(text, encoding="utf-8")
+        with _writing(folder / CONFIG_NAMES[key]) as path:
+            path.write_text(text, encoding="utf-8")
     devices_hash = "" if config.devices is None else hash_file(config.resolve(config.devices))
     return Prepared(config, workload, images, hash_model(model), texts, devices_hash)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Say which file could not be written.
+
+    Raises:
+        ConfigError: the system refuses to write it.
+    """
+    try:
+        yield path
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror or error}; make room or choose another output folder"
+        ) from None
 
 
 def make_workload(

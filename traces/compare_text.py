@@ -9,6 +9,7 @@ from rich.table import Table as TextTable
 
 from traces.compare import RunComparison
 from traces.digits import significant
+from traces.figure_names import figure_name
 
 _NO_VALUE = "-"
 
@@ -69,7 +70,7 @@ def _figure_table(comparison: RunComparison) -> TextTable:
     table = _new_table(comparison, "figure")
     for name, values in comparison.figures.items():
         if any(value is not None for value in values):
-            table.add_row(name.removeprefix("loss_factors.").replace("_", " "), *figure_cells(values))
+            table.add_row(figure_name(name), *figure_cells(values))
     return table
 
 

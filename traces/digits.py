@@ -17,5 +17,10 @@ def aligned(values: Sequence[float], n_digits: int) -> list[str]:
     return [f"{value:,.{decimals}f}" for value in values]
 
 
+def rounded(value: float) -> str:
+    """Write a number with one decimal, or none where that is zero."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def _decimals(value: float, n_digits: int) -> int:
     return max(0, n_digits - 1 - floor(log10(abs(value)))) if value else 0

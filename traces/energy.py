@@ -91,10 +91,24 @@ class PublishedFigure(_Section):
 
 
 class Published(_Section):
-    """The ``published`` section of a chip file: results for one network on this chip, with their source."""
+    """The ``published`` section of a chip file: results for one network on this chip, with their source.
+
+    A run has the name of the network and meets what is stated of it, else its figures are of something else; what is
+    left out is not checked.
+
+    Attributes:
+        macs_per_image: multiply-accumulates, which tell the size of the images.
+        n_outputs: values of the network's output per image, such as classes.
+        n_images: images in the batch.
+        n_clusters: clusters that the published mapping uses; runs with another mapping are shown with a remark.
+    """
 
     source: str
     network: str
+    macs_per_image: int | None = None
+    n_outputs: int | None = None
+    n_images: int | None = None
+    n_clusters: int | None = None
     figures: tuple[PublishedFigure, ...]
 
 

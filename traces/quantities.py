@@ -14,6 +14,9 @@ from pydantic import BeforeValidator, PlainSerializer
 PS_PER = {"ps": 1, "ns": 10**3, "us": 10**6, "µs": 10**6, "ms": 10**9, "s": 10**12}
 HZ_PER = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
 
+#: Real numbers beyond this are mistakes, and some way beyond it no floating-point number holds them.
+_MOST = 10**24
+
 _BARE = re.compile(r"\s*[+-]?\d+(?:\.\d+)?\s*")
 _EXPONENT = re.compile(r"\s*[+-]?\d+(?:\.\d+)?[eE][+-]?\d")
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(\S+)\s*")
@@ -56,6 +59,8 @@ def real_parser(kind: str, example: str, units: Mapping[str, int], scale: int = 
         amount = read_quantity(value, expected, units)
         if amount < 0:
             raise ValueError(f"{expected}, at least zero, got '{value}'")
+        if amount > _MOST:
+            raise ValueError(f"{expected}, below {_MOST:.0e} in any unit, got '{value}'")
         return float(amount / scale)
 
     return parse

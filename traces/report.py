@@ -1,6 +1,7 @@
 """The report of a run, from its trace alone."""
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 from traces.analysis.accounting import CAUSES
@@ -9,24 +10,10 @@ from traces.analysis.conversions import LayerConversions, measure_conversions
 from traces.analysis.records import Records, order_records
 from traces.analysis.throughput import PS_PER_S
 from traces.analysis.timing import Timing, measure_timing
+from traces.published import Comparison, is_about
 from traces.reader import Trace
 
 _MJ_PER_PJ = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One published figure beside the run's."""
-
-    figure: str
-    published: float
-    measured: float
-    note: str
-
-    @property
-    def deviation(self) -> float:
-        """How far the run lies from it, as a share of it."""
-        return self.measured / self.published - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +24,8 @@ class Report:
         chip: the run's chip, None if the trace holds no chip file.
         costs: the chip whose coefficients of energy and area stand in for the run's, None for its own.
         timing: what the timing plane shows, None if it did not run.
+        macs_per_image: multiply-accumulates of the network.
+        n_outputs: values of the network's output per image, None for traces too old to hold shapes.
         top_classes: per image; empty if the value plane did not run.
     """
 
@@ -46,7 +35,8 @@ class Report:
     n_ranks: int
     n_events: int
     digest: str
-    gmac_per_image: float
+    macs_per_image: int
+    n_outputs: int | None
     clusters_used: int
     clusters_total: int
     wall_s: dict[str, float]
@@ -55,6 +45,11 @@ class Report:
     timing: Timing | None
     top_classes: tuple[int, ...]
     conversions: tuple[LayerConversions, ...]
+
+    @property
+    def gmac_per_image(self) -> float:
+        """Multiply-accumulates of the network in billions."""
+        return self.macs_per_image / 1e9
 
     @property
     def tops(self) -> float | None:
@@ -103,14 +98,26 @@ class Report:
         return {**waterfall.factors, "total": waterfall.total} if waterfall else None
 
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Set the chip's published figures beside the run's, if they are for its network."""
+        """Set the chip's published figures beside the run's, if they are for its network, images and batch."""
         published = self.chip.published if self.chip else None
-        if published is None or not self.name.startswith(f"{published.network} on "):
+        of_run = (self.name, self.macs_per_image, self.n_outputs, self.n_images)
+        if published is None or not is_about(published, *of_run):
             return ()
         found = {**self._rates(), **self.efficiency, "tops": self.tops}
         found |= {f"loss_factors.{name}": factor for name, factor in (self.loss_factors or {}).items()}
         pairs = ((each, found.get(each.figure)) for each in published.figures)
         return tuple(Comparison(e.figure, e.value, value, e.note) for e, value in pairs if value is not None)
+
+    @property
+    def published_note(self) -> str | None:
+        """Say whose mapping the published figures are of, where they are shown beside another; None otherwise."""
+        stated = self.chip.published.n_clusters if self.chip and self.chip.published else None
+        if stated in (None, self.clusters_used) or not self.comparisons():
+            return None
+        return (
+            f"The published figures are those of a mapping on {stated} clusters; "
+            f"this run's mapping uses {self.clusters_used}."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values; times in seconds unless their key says otherwise."""
@@ -133,6 +140,7 @@ class Report:
             "loss_factors": self.loss_factors,
             **_timing_to_json(self.timing),
             "published": [{**asdict(each), "deviation": each.deviation} for each in self.comparisons()],
+            "published_note": self.published_note,
             "top_classes": list(self.top_classes),
             "conversions": [asdict(layer) for layer in self.conversions],
         }
@@ -172,7 +180,8 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
         n_ranks=trace.attribute("n_ranks"),
         n_events=trace.attribute("n_events"),
         digest=trace.attribute("digest"),
-        gmac_per_image=float(trace["layers"]["macs"].sum()) / 1e9,
+        macs_per_image=int(trace["layers"]["macs"].sum()),
+        n_outputs=_count_outputs(trace),
         clusters_used=len(set(site[site < n_clusters].tolist())),
         clusters_total=n_clusters,
         wall_s={plane: float(ranks[f"{plane}_s"].max()) for plane in ("values", "timing", "trace", "total")},
@@ -182,6 +191,14 @@ def make_report(trace: Trace, *, costs: ChipFacts | None = None, records: Record
         top_classes=tuple(map(int, trace.outputs().argmax(axis=1))) if trace.has_values else (),
         conversions=measure_conversions(trace),
     )
+
+
+def _count_outputs(trace: Trace) -> int | None:
+    """Return the values that the last layer makes of an image, None for traces too old to hold shapes."""
+    layers = trace["layers"]
+    if "output_height" not in layers or not len(layers):
+        return None
+    return prod(int(layers[f"output_{name}"][-1]) for name in ("height", "width", "channels"))
 
 
 def _timing_to_json(timing: Timing | None) -> dict[str, Any]:

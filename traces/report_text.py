@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -13,6 +14,7 @@ from traces.analysis.conversions import LayerConversions
 from traces.analysis.timing import Timing
 from traces.analysis.utilization import LayerUse
 from traces.digits import aligned, significant
+from traces.figure_names import figure_name
 from traces.report import Report
 
 #: Headings for the causes of ``accounting.CAUSES``, narrow enough for a table.
@@ -32,7 +34,9 @@ def report_to_text(report: Report, width: int = 110) -> str:
                 )  # over a table that is narrower than it, it would be broken
                 table.title = None
                 console.print(table)
-        console.print(_describe_stages(report.timing.stages))
+        if report.published_note:
+            console.print(f"{report.published_note}\n")
+        console.print(_describe_stages(report.timing.stages, width))
     else:
         console.print("The timing plane did not run, so there are no times.")
     if report.plane == "timing":
@@ -208,23 +212,25 @@ def _published_table(report: Report) -> TextTable:
     )
     table.columns[-1].justify = "left"
     for each in report.comparisons():
-        name = each.figure.removeprefix("loss_factors.").replace("_", " ")
         table.add_row(
-            name, f"{each.published:,g}", significant(each.measured, 4), f"{each.deviation:+.0%}", escape(each.note)
+            figure_name(each.figure), f"{each.published:,g}", significant(each.measured, 4), f"{each.deviation:+.0%}",
+            escape(each.note),
         )  # fmt: skip
     return table
 
 
-def _describe_stages(stages: tuple[Stage, ...]) -> str:
+def _describe_stages(stages: tuple[Stage, ...], width: int) -> str:
     lines = ["[bold]Slowest stages[/bold]"]
     for rank, stage in enumerate(stages, start=1):
-        what = escape(" and ".join(stage.layers))
-        lines.append(
-            f"{rank}. {what}, {stage.unit} of cluster {stage.cluster}: busy {stage.busy_per_image_ps / 1e6:,.1f} us "
-            f"per image, {stage.busy_share:.1%} of the makespan.\n"
-            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s.\n"
-            f"   {escape(_describe_idle(stage))}"
+        what, number = " and ".join(stage.layers), f"{rank}. "
+        busy = f"busy {stage.busy_per_image_ps / 1e6:,.1f} us per image, {stage.busy_share:.1%} of the makespan."
+        paragraphs = (
+            f"{number}{what}, {stage.unit} of cluster {stage.cluster}: {busy}",
+            f"   {stage.why}; this alone caps the chip at {stage.cap_images_per_second:,.0f} images/s.",
+            f"   {_describe_idle(stage)}",
         )
+        indent = " " * len(number)
+        lines += [escape(fill(text, width, subsequent_indent=indent, break_on_hyphens=False)) for text in paragraphs]
     return "\n".join(lines)
 
 

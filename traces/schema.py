@@ -127,7 +127,9 @@ STREAMED_TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "outputs": (
         Column("image", "u4", "1", "which image"),
-        Column("element", "u4", "1", "index in the flattened output feature map"),
+        Column(
+            "element", "u4", "1", "index in the output feature map, flattened in the order (height, width, channels)"
+        ),
         Column("value", "i4", "-", "quantised value"),
     ),
 }

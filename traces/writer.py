@@ -86,7 +86,7 @@ class RankWriter:
         header: on rank 0, what is known of the run before it starts.
 
     Raises:
-        TraceError: the file exists or cannot be made, or the header is not what the schema asks for.
+        TraceError: the file exists or cannot be made, the disk is full, or the header is not what the schema asks for.
     """
 
     def __init__(self, path: Path, header: Header | None) -> None:
@@ -97,10 +97,21 @@ class RankWriter:
         self._abandoned: list[h5py.Dataset] = []
         if header is not None:
             _check_header(header)
+        if path.parent.is_dir():
+            check_space(path, _bytes_of(header) if header else 0)
         try:
             self._file = h5py.File(path, "x", libver=LIBVER)
         except OSError as error:
             raise TraceError(f"{path}: the trace cannot be created: {error}; choose another output folder") from None
+        try:
+            self._begin(header)
+        except TraceError:
+            raise
+        except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
+            raise _failed(path, error) from None
+
+    def _begin(self, header: Header | None) -> None:
+        """Write all that is known before the first record."""
         self._file.attrs["schema"] = SCHEMA_NAME
         self._file.attrs["schema_version"] = SCHEMA_VERSION
         self._file.attrs["complete"] = False
@@ -216,6 +227,21 @@ def check_space(path: Path, n_bytes: int) -> None:
 def _failed(path: Path, error: Exception) -> TraceError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return TraceError(f"{path}: the trace cannot be written: {reason}; check quota and disk, and run again")
+
+
+def _bytes_of(header: Header) -> int:
+    """Return what the tables of a header take in a file."""
+    n_bytes = sum(len(text) for text in header.attributes.values() if isinstance(text, str))
+    for table, columns in STATIC_TABLES.items():
+        for column in columns:
+            values = header.tables[table][column.name]
+            width = (
+                max((len(str(text)) for text in values), default=0)
+                if column.dtype == TEXT
+                else np.dtype(column.dtype).itemsize
+            )
+            n_bytes += width * len(values)
+    return n_bytes
 
 
 def _check_header(header: Header) -> None:

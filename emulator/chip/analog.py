@@ -24,14 +24,15 @@ class DeviceStatistics(StrEnum):
 
 
 class Devices(Spec):
-    """The devices that hold the weights.
+    """The devices that hold the weights. With ``statistics`` alone they are programmed exactly and stay as they are.
 
     Attributes:
         statistics: which published devices; gives the range of conductances, too.
         programming_noise: conductances miss their targets.
         drift: conductances decay, each device with an exponent of its own.
         read_noise: 1/f noise; as drawn for the moment of the run, for all of its images.
-        age_s: time from programming to the run.
+        age_s: time from programming to the run, counted from the first read-out; by default 0, the least there is.
+            Drift needs it, for without time nothing drifts.
         drift_compensation: the outputs of each crossbar are multiplied by the ratio of its mean absolute read-out right
             after programming to that of now.
         g_max_us: conductance of the largest weight of a crossbar; by default that of the statistics. Programming errors
@@ -40,11 +41,11 @@ class Devices(Spec):
     """
 
     statistics: DeviceStatistics
-    programming_noise: Switch
-    drift: Switch
-    read_noise: Switch
-    age_s: Seconds = Field(alias="age")
-    drift_compensation: Switch
+    programming_noise: Switch = False
+    drift: Switch = False
+    read_noise: Switch = False
+    age_s: Seconds = Field(default=0.0, alias="age")
+    drift_compensation: Switch = False
     g_max_us: MicroSiemens | None = Field(default=None, alias="g_max")
     g_min_us: MicroSiemens = Field(default=0.0, alias="g_min")
 
@@ -53,6 +54,12 @@ class Devices(Spec):
         """The statistics, for the range of conductances that the chip uses."""
         model = PARAMETER_SETS[self.statistics]
         return model if self.g_max_us is None else model.with_range(self.g_max_us)
+
+    @model_validator(mode="after")
+    def _time_to_drift(self) -> Self:
+        if self.drift and "age_s" not in self.model_fields_set:
+            raise ValueError("drift needs 'age', the time since programming, such as '1 day'")
+        return self
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:
@@ -71,9 +78,9 @@ class Faults(Spec):
         dead_crossbars: crossbars without any conductance: what their ADCs still give is noise and non-linearity.
     """
 
-    stuck_off: Ratio
-    stuck_on: Ratio
-    dead_crossbars: Ratio
+    stuck_off: Ratio = 0.0
+    stuck_on: Ratio = 0.0
+    dead_crossbars: Ratio = 0.0
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
@@ -104,8 +111,8 @@ class Adc(Spec):
 
     range: Literal["per_column", "per_layer", "fixed"]
     fixed_range: Ratio | None = None
-    gain_spread: Ratio
-    nonlinearity_lsb: LeastSignificantBits = Field(alias="integral_nonlinearity")
+    gain_spread: Ratio = 0.0
+    nonlinearity_lsb: LeastSignificantBits = Field(default=0.0, alias="integral_nonlinearity")
 
     @model_validator(mode="after")
     def _one_range(self) -> Self:

@@ -9,7 +9,8 @@ from emulator.chip.analog import Analog
 from emulator.config_file import Spec
 from emulator.units import BytesPerCycle, Cycles, TimePs
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+#: Of rows, ports, cores, children: far beyond any chip, and few enough to make room for.
+Count = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
 Bits = Annotated[int, Field(ge=1, le=32, strict=True)]
 
 #: Signed sums need at least this.

@@ -5,16 +5,19 @@ counts in (``mvm_latency_ps``). There are no defaults: a chip file states everyt
 sections that only reports read.
 """
 
+from decimal import Decimal
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from emulator.chip.ima import Count, DigitalIma, PcmIma
 from emulator.config_file import Spec
 from emulator.units import BytesPerCycle, Cycles, FrequencyHz, MillicyclesPerElement, SizeBytes
 from traces.energy import AreaCosts, EnergyCosts, Published
 
+#: Tables with a row per cluster and port then take some 6 GB.
+MAX_CLUSTERS = 1 << 22
 _PS_PER_S = 10**12
 
 
@@ -40,7 +43,7 @@ class CoreCosts(Spec):
     avg_pool: MillicyclesPerElement
     add: MillicyclesPerElement
     relu: MillicyclesPerElement
-    partial_sum_bytes: SizeBytes = Field(alias="partial_sum")
+    partial_sum_bytes: Annotated[SizeBytes, Field(le=1024)] = Field(alias="partial_sum")
 
 
 class Cluster(Spec):
@@ -69,6 +72,15 @@ class TreeTopology(Spec):
     kind: Literal["tree"]
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        if self.n_clusters > MAX_CLUSTERS:
+            raise ValueError(
+                f"levels: expected fan_outs with a product of at most {MAX_CLUSTERS:,} clusters, got "
+                f"{' x '.join(str(level.fan_out) for level in self.levels)} = {self.n_clusters:,}"
+            )
+        return self
+
     @property
     def n_clusters(self) -> int:
         """Leaves of the tree."""
@@ -76,7 +88,10 @@ class TreeTopology(Spec):
 
 
 class Hbm(Spec):
-    """The high-bandwidth memory behind the root of the interconnect."""
+    """The high-bandwidth memory behind the root of the interconnect.
+
+    ``capacity`` has to hold an image, its result and the residuals that the policy keeps there.
+    """
 
     capacity_bytes: SizeBytes = Field(alias="capacity")
     bytes_per_cycle: BytesPerCycle = Field(alias="width")
@@ -106,7 +121,7 @@ class Chip(Spec):
         if _PS_PER_S % clock_hz:
             raise ValueError(
                 f"expected a clock whose period is a whole number of picoseconds, got {clock_hz} Hz "
-                f"({_PS_PER_S / clock_hz:.3f} ps)"
+                f"({_PS_PER_S / clock_hz:.3f} ps); the nearest are {_nearest_clocks(clock_hz)}"
             )
         return clock_hz
 
@@ -119,3 +134,10 @@ class Chip(Spec):
     def n_clusters(self) -> int:
         """Clusters on the chip."""
         return self.topology.n_clusters
+
+
+def _nearest_clocks(clock_hz: int) -> str:
+    """Name the next slower and the next faster clock that divides a second into whole picoseconds; both are exact."""
+    allowed = [2**i * 5**j for i in range(13) for j in range(13)]
+    nearest = max(hz for hz in allowed if hz < clock_hz), min(hz for hz in allowed if hz > clock_hz)
+    return " and ".join(f"{Decimal(hz) / 10**6:f} MHz ({_PS_PER_S // hz} ps)" for hz in nearest)

@@ -1,6 +1,7 @@
 """Run a quantised model with onnxruntime: what the emulator's outputs are compared with."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -31,7 +32,8 @@ def run_onnxruntime(
         preprocessing: how pixels become the model's input.
 
     Returns:
-        (n, values of the output feature map) integers: what enters the model's last DequantizeLinear.
+        (n, values of the output feature map in the order (h, w, c)) integers: what enters the model's last
+        DequantizeLinear.
 
     Raises:
         NetworkError: the model cannot be imported.
@@ -40,10 +42,8 @@ def run_onnxruntime(
     quantization = network.feature_maps[network.output].quantization
     options = _options(quantization.dtype)
     session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
     tensor = to_nchw(to_tensor(images, preprocessing))
-    results = [session.run(None, {name: tensor[i : i + 1]})[0].reshape(1, -1) for i in range(len(images))]
-    return _integers(np.concatenate(results), quantization)
+    return _integers(_run_each(session, tensor), quantization)
 
 
 def run_float(
@@ -52,7 +52,7 @@ def run_float(
     """Run a floating-point model with one image input and one output, on one thread.
 
     Returns:
-        float32, (n, values of the output).
+        float32, (n, values of the output); a feature map's in the order (h, w, c).
 
     Raises:
         NetworkError: onnxruntime refuses the model.
@@ -61,9 +61,14 @@ def run_float(
         session = onnxruntime.InferenceSession(str(model_path), _options("uint8"), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises types of its own, all of them bare exceptions
         raise NetworkError(f"{model_path}: onnxruntime cannot load the model: {error}") from error
+    return _run_each(session, to_nchw(to_tensor(images, preprocessing)))
+
+
+def _run_each(session: onnxruntime.InferenceSession, tensor: NDArray[np.float32]) -> NDArray[Any]:
+    """Run image by image; a feature map, (1, c, h, w), is flattened in the emulator's order (h, w, c)."""
     name = session.get_inputs()[0].name
-    tensor = to_nchw(to_tensor(images, preprocessing))
-    return np.concatenate([session.run(None, {name: tensor[i : i + 1]})[0].reshape(1, -1) for i in range(len(images))])
+    outputs = [session.run(None, {name: tensor[i : i + 1]})[0] for i in range(len(tensor))]
+    return np.concatenate([(o.transpose(0, 2, 3, 1) if o.ndim == 4 else o).reshape(1, -1) for o in outputs])
 
 
 def _options(dtype: str) -> onnxruntime.SessionOptions:

@@ -43,7 +43,7 @@ def to_nchw(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
 def quantize_input(
     network: Network, images: NDArray[np.uint8], preprocessing: Preprocessing = PIXELS_OVER_255
 ) -> Quantized:
-    """Turn images into the integers that enter the network's first layer.
+    """Turn images into the integers that enter the network's first layer, one after the other: they may be many.
 
     Args:
         network: the network; its input feature map has the images' size.
@@ -53,4 +53,8 @@ def quantize_input(
     Returns:
         (n, height, width, channels) integers, exactly as onnxruntime's QuantizeLinear makes them.
     """
-    return quantize(to_tensor(images, preprocessing), network.feature_maps[network.input].quantization)
+    quantization = network.feature_maps[network.input].quantization
+    result = np.empty(images.shape, quantization.dtype)
+    for image, quantized in zip(images, result, strict=True):
+        quantized[...] = quantize(to_tensor(image, preprocessing), quantization)
+    return result

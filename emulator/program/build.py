@@ -5,7 +5,7 @@ from emulator.network.geometry import Span, input_channels, kernel_columns, unro
 from emulator.network.graph import FeatureMap, Op
 from emulator.program import graph_builder as graph
 from emulator.program.buffers import size_join_buffers
-from emulator.program.check import check_l1, check_program
+from emulator.program.check import check_hbm, check_l1, check_program
 from emulator.program.dataflow import Actor, Program, ProgramLayer
 from emulator.program.durations import ACTIVATION_BYTES, ChipTiming
 from emulator.program.graph_builder import GraphBuilder, Sources, Work
@@ -25,13 +25,14 @@ def build_program(mapping: Mapping) -> Program:
     """Build and check the program of ``mapping``.
 
     Raises:
-        MappingError: the buffers of a cluster do not fit its L1; carries the report.
+        MappingError: the buffers of a cluster do not fit its L1, or those in the HBM its capacity; carries the report.
         ProgramError: the graph breaks its own rules or would deadlock.
     """
     builder = _Builder(mapping)
     program = size_join_buffers(builder.build())
     check_program(program)
     check_l1(program, mapping)
+    check_hbm(program, mapping)
     return program
 
 

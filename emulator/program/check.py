@@ -1,12 +1,15 @@
 """Prove, before anything runs, that a program's ends match, its buffers fit and it cannot deadlock."""
 
 from itertools import pairwise
+from math import prod
 
 from emulator.errors import ProgramError
 from emulator.mapping.mapping import InfeasibleError, Mapping
 from emulator.mapping.report import Shortage
 from emulator.program.dataflow import OUTPUT_SLOTS, Channel, Program
+from emulator.program.durations import ACTIVATION_BYTES
 from emulator.program.token_game import TokenGame
+from traces.schema import ActorKind
 
 
 def check_program(program: Program) -> None:
@@ -95,3 +98,39 @@ def check_l1(program: Program, mapping: Mapping) -> None:
             overfull.append(Shortage(f"L1 of cluster {cluster}", "bytes", demand, bound, largest, tuple(levers)))
     if overfull:
         raise InfeasibleError(mapping.network.name, mapping.chip.name, tuple(overfull[:4]))
+
+
+def hbm_terms(program: Program) -> list[tuple[str, int]]:
+    """List what the HBM holds at most while one image passes: the image, its result and buffers of residuals, in bytes.
+
+    The rest of a batch is taken to come and go in time. Weights stay in the crossbars.
+    """
+    terms = [
+        (f"{what} {feature_map.name}", prod(feature_map.shape) * ACTIVATION_BYTES)
+        for what, feature_map in (("image", program.input), ("result", program.output))
+    ]
+    into, out_of = program.channels_into(), program.channels_out_of()
+    for actor in program.actors:
+        if actor.site == program.hbm_site and actor.kind is ActorKind.STORE:
+            slots = max(channel.slots for channel in out_of[actor.actor_id])
+            size = sum(channel.capacity * max(channel.token_bytes) for channel in into[actor.actor_id])
+            terms.append((actor.name, size + slots * actor.output_token_bytes))
+    return terms
+
+
+def check_hbm(program: Program, mapping: Mapping) -> None:
+    """Check that an image, its result and the residuals kept in the HBM fit it.
+
+    Raises:
+        InfeasibleError: with the shortage.
+    """
+    terms, bound = hbm_terms(program), mapping.chip.hbm.capacity_bytes
+    demand = sum(size for _, size in terms)
+    if demand <= bound:
+        return
+    levers = [f"an HBM of at least {demand} bytes (hbm.capacity)", "smaller images"]
+    if len(terms) > 2:  # beyond image and result
+        levers.insert(1, "residuals elsewhere (residual: consumer_l1 or spare in the policy)")
+    largest = tuple(sorted(terms, key=lambda term: (-term[1], term[0])))
+    shortage = Shortage("HBM", "bytes", demand, bound, largest, tuple(levers))
+    raise InfeasibleError(mapping.network.name, mapping.chip.name, (shortage,))

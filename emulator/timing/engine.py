@@ -26,6 +26,7 @@ from emulator.timing.state import (
 
 #: A horizon that no event reaches.
 END_OF_TIME_PS = NEVER
+_PS_PER_DAY = 86_400 * 10**12
 #: Records held before they go to the sink.
 RECORD_CAPACITY = 65_536
 
@@ -147,10 +148,16 @@ class TimingEngine:
         """Hand the last records to the sink when no event is left.
 
         Raises:
-            ProgramError: nothing can fire although firings are left.
+            ProgramError: nothing can fire although firings are left, or they would come after the end of time.
         """
         self.flush()
         if not self.finished:
+            if self._state.counts[N_HEAP] > 0:  # what is left begins at NEVER or later
+                raise ProgramError(
+                    f"emulated time reaches {END_OF_TIME_PS} ps ({END_OF_TIME_PS / _PS_PER_DAY:.0f} days), the end of "
+                    "the clock's 64 bits, with firings left: make the batch smaller (inputs.count), or the times in "
+                    "the chip file shorter"
+                )
             raise ProgramError(f"the program stops at {self.now_ps} ps with firings left: it deadlocks")
 
     def flush(self) -> None:

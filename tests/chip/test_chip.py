@@ -114,9 +114,33 @@ def test_a_wrong_unit_and_a_bare_number_are_refused(tmp_path: Path, chip_text: d
             "cluster.ima.technology: expected one of 'pcm', 'digital', got ",
         ),
         (("cluster", "l1"), "-1 MiB", "cluster.l1: expected a size such as '1 MiB', at least 1 bytes, got '-1 MiB'"),
-        (("clock",), "300 MHz", "clock: expected a clock whose period is a whole number of picoseconds"),
+        (
+            ("clock",),
+            "700 MHz",
+            (
+                "clock: expected a clock whose period is a whole number of picoseconds, got 700000000 Hz (1428.571 "
+                "ps); the nearest are 625 MHz (1600 ps) and 781.25 MHz (1280 ps)"
+            ),
+        ),
+        (("clock",), "1000001 Hz", "clock: expected a clock whose period is a whole number of picoseconds"),
         (("topology", "kind"), "torus", "topology.kind: expected 'tree', got 'torus'"),
-        (("topology", "levels"), [], "topology.levels: "),
+        (("topology", "levels"), [], "topology.levels: expected a list with at least 1 in it, got []"),
+        (
+            ("cluster", "ima", "mvm_latency"),
+            "1000000000 s",
+            "cluster.ima.mvm_latency: expected a time such as '130 ns', at most 1 s, got '1000000000 s'",
+        ),
+        (
+            ("cluster", "synchronization"),
+            "99999999999999999999 cycles",
+            "cluster.synchronization: expected a number of cycles such as '4 cycles', at most 1000000 cycles, got '99",
+        ),
+        (
+            ("cluster", "core_costs", "partial_sum"),
+            "2 KiB",
+            "cluster.core_costs.partial_sum: expected a number of at",
+        ),
+        (("cluster", "cores"), 10**30, "cluster.cores: expected a number of at most 1048576, got 1000"),
         (("hbm", "latency"), "0 cycles", "hbm.latency: expected a number of at least 1, got "),
     ],
 )
@@ -133,6 +157,21 @@ def test_an_impossible_value_is_refused_with_its_path(
 def test_a_wrong_value_in_a_list_is_found_by_its_index(tmp_path: Path, chip_text: dict[str, Any]) -> None:
     chip_text["topology"]["levels"][1]["width"] = "64 B"
     assert refusal(tmp_path, chip_text).startswith("topology.levels[1].width: expected a width such as '64 B/cycle'")
+
+
+def test_a_wrong_entry_of_a_list_is_all_that_is_said_of_it(tmp_path: Path, chip_text: dict[str, Any]) -> None:
+    chip_text["topology"]["levels"] = [{**chip_text["topology"]["levels"][0], "width": "0 B/cycle"}]
+    assert refusal(tmp_path, chip_text).splitlines() == [
+        "topology.levels[0].width: expected a width such as '64 B/cycle', at least 1 bytes per cycle, got '0 B/cycle'"
+    ]
+
+
+def test_a_chip_of_too_many_clusters_is_refused(tmp_path: Path, chip_text: dict[str, Any]) -> None:
+    for level in chip_text["topology"]["levels"]:
+        level["fan_out"] = 4096
+    assert refusal(tmp_path, chip_text) == (
+        "topology: levels: expected fan_outs with a product of at most 4,194,304 clusters, got 4096 x 4096 = 16,777,216"
+    )
 
 
 def test_missing_malformed_and_doubled_files_are_refused(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_sliced_weights_take_columns_and_results_of_their_own() -> None:
             {"devices": {**DEVICES, "g_max": "5 uS", "g_min": "6 uS"}},
             "devices: expected g_max above g_min, got 5.0",
         ),
+        ({"devices": {"statistics": "generic", "drift": True}}, "analog.devices: drift needs 'age', the time since"),
         # the statistics' own g_max counts, too
         ({"devices": {**DEVICES, "g_min": "25 uS"}}, "devices: expected g_max above g_min, got 25.0 and 25.0 uS"),
         (
@@ -148,6 +149,19 @@ def test_sliced_weights_take_columns_and_results_of_their_own() -> None:
 )
 def test_an_impossible_model_is_refused_with_its_path(tmp_path: Path, analog: dict[str, Any], message: str) -> None:
     assert message in refusal(tmp_path, {"analog": analog})
+
+
+def test_a_model_whose_key_is_absent_is_off() -> None:
+    short = {"devices": {"statistics": "generic"}, "faults": {"stuck_on": "1 %"}, "adc": {"range": "per_column"}}
+    long = {
+        "devices": {
+            "statistics": "generic", "programming_noise": False, "drift": False, "read_noise": False, "age": "0 s",
+            "drift_compensation": False,
+        },
+        "faults": {"stuck_off": "0 %", "stuck_on": "1 %", "dead_crossbars": "0 %"},
+        "adc": {"range": "per_column", "gain_spread": "0 %", "integral_nonlinearity": "0 LSB"},
+    }  # fmt: skip
+    assert Analog.model_validate(short) == Analog.model_validate(long)
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from scipy import stats
 
+from emulator.chip.analog import Analog
 from emulator.chip.load import load_chip
 from emulator.errors import ConfigError, InputError
 from emulator.values.crossbars import is_ideal
 from launch.accuracy_cases import AGES_S, Sweeps, make_cases
-from launch.accuracy_table import _point
+from launch.accuracy_plot import _draw_panel
+from launch.accuracy_table import Accuracy, _point, accuracy_to_text
 from launch.accuracy_workload import Score
 from launch.cli import main
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+
+NOISY = make_cases(load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml"), Sweeps((8,), (256,)))[-1]
 
 
 def a_run_file(folder: Path, n_images: int = 40, **changes: Any) -> Path:
@@ -92,6 +97,56 @@ def test_an_interval_is_students() -> None:
     assert point.clipped_share == 0.03
     single = _point(case, [Score(500, 0, 0)], 540)
     assert (single.half_width, single.clipped_share) == (None, None)
+
+
+def test_an_interval_ends_at_0_and_100_percent_and_few_seeds_are_noted() -> None:
+    def text(*counts: int) -> str:
+        point = _point(NOISY, [Score(n_right, 0, 0) for n_right in counts], 100)
+        return accuracy_to_text(Accuracy("digits", 100, 1, None, 0.99, (0.95, 1.0), (point,)))
+
+    point = _point(NOISY, [Score(n_right, 0, 0) for n_right in (96, 100)], 100)
+    assert point.half_width is not None
+    assert point.half_width > 0.2
+    assert point.errors == pytest.approx((point.half_width, 0.02))
+    assert f"-{100 * point.half_width:.2f} +2.00" in text(96, 100)
+    assert "Intervals from 2 seeds are rough and wide: use 5 or more (--seeds)." in text(96, 100)
+    assert "1 seed gives no intervals: use 5 or more" in text(96)
+    assert "--seeds" not in text(50, 51, 52, 53, 54)
+    mean, half_width = 52, 100 * stats.t.ppf(0.975, 4) * stats.sem(np.array([50, 51, 52, 53, 54]) / 100)
+    assert f"{mean}.00%" in text(50, 51, 52, 53, 54)
+    assert f" {half_width:.2f} " in text(50, 51, 52, 53, 54)
+
+
+def test_error_bars_stay_between_0_and_100_percent() -> None:
+    points = [_point(NOISY, [Score(n_right, 0, 0) for n_right in counts], 100) for counts in ((96, 100), (0, 9))]
+    axis = Figure().subplots()
+    _draw_panel(axis, Accuracy("digits", 100, 1, None, 0.99, (0.95, 1.0), tuple(points)), (NOISY.group,))
+    ((bars,),) = (container[2] for container in axis.containers)
+    heights = [y for segment in bars.get_segments() for _, y in segment]
+    assert min(heights) == pytest.approx(0)
+    assert max(heights) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        (None, 1),
+        ({"statistics": "generic", "drift": True, "drift_compensation": True, "age": "1 day"}, 0),
+        ({"statistics": "generic", "drift": True, "drift_compensation": True, "age": "2 days"}, 1),
+        ({"statistics": "generic", "programming_noise": True}, 0),
+        ({"statistics": "generic", "read_noise": True}, 1),
+    ],
+)
+def test_the_chip_as_it_is_is_among_the_cases_once(devices: dict[str, Any] | None, expected: int) -> None:
+    chip = load_chip(CONFIGS / "chips" / "bruschi2023-pcm.yaml")
+    models = Analog.model_validate({"output_noise": "6 %"} | ({} if devices is None else {"devices": devices}))
+    ima = chip.cluster.ima.model_copy(update={"models": models})
+    changed = chip.model_copy(update={"cluster": chip.cluster.model_copy(update={"ima": ima})})
+    cases = make_cases(changed, Sweeps((), ()))
+    as_it_is = [case for case in cases if case.label == "the chip as it is"]
+    assert len(as_it_is) == expected
+    assert sum(case.ima == ima for case in cases) == 1
+    assert all(case.is_random for case in as_it_is)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -99,3 +100,15 @@ def test_traces_in_one_folder_are_told_apart_by_their_names(run: Path, capsys: p
     files = [str(shutil.copy(run / "trace.h5", run / name)) for name in ("a.h5", "b.h5")]
     assert main(["compare", "--json", *files]) == 0
     assert [each["label"] for each in json.loads(capsys.readouterr().out)["runs"]] == ["a.h5", "b.h5"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("command", ["report", "digest"])  # with more than fits a buffer, and with less
+def test_a_full_disk_behind_the_output_is_one_clear_error(run: Path, command: str) -> None:
+    script = f"import sys; from launch.cli import main; sys.exit(main([{command!r}, {str(run)!r}]))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=False, timeout=60, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 8
+    assert done.stderr == "aimc: error: the output: cannot be read or written: No space left on device\n"

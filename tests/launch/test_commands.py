@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 
 from emulator.errors import ConfigError
 from launch.cli import main, save_policy
@@ -52,6 +54,23 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int)
     assert captured.err.count("aimc: error") == 1
     assert "Traceback" not in captured.err
     return captured.err
+
+
+@pytest.mark.parametrize("name", ["inputs.npy", "chip.yaml"])
+def test_a_full_disk_while_preparing_names_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, write_text = np.save, Path.write_text
+
+    def check(path: Path) -> Path:
+        if path.name == name:
+            raise OSError(28, "No space left on device")
+        return path
+
+    monkeypatch.setattr(np, "save", lambda path, values: save(check(path), values))
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **options: write_text(check(path), text, **options))
+    said = refusal(["run", str(TINY), "-o", str(tmp_path / "run")], capsys, 2)
+    assert f"{tmp_path / 'run' / name}: cannot be written: No space left on device" in said
 
 
 def test_a_run_leaves_a_complete_folder_and_no_rank_files(run: Path) -> None:
@@ -140,6 +159,28 @@ def test_verify_notices_other_values_and_other_models(
     with (copy / "model.onnx").open("ab") as file:
         file.write(b"\0")
     assert "not the model that was run" in refusal(["verify", str(copy)], capsys, 8)
+
+
+def test_verify_compares_feature_maps_of_many_pixels_in_one_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(5)
+    weights = numpy_helper.from_array(rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32), "weights")
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, *size])
+        for name, channels, size in (("image", 3, (16, 12)), ("result", 8, (14, 10)))
+    ]
+    conv = helper.make_node("Conv", ["image", "weights"], ["result"], name="conv", kernel_shape=[3, 3])
+    graph = helper.make_graph([conv], "one", ends[:1], ends[1:], [weights])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "one.onnx"
+    )
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (2, 16, 12, 3), np.uint8))
+    network = {"kind": "onnx", "model": str(tmp_path / "one.onnx")}
+    config = tiny(tmp_path, network=network, inputs={"path": str(tmp_path / "images.npy")})
+    assert main(["run", str(config), "-o", str(tmp_path / "out")]) == 0
+    assert main(["verify", str(tmp_path / "out")]) == 0
+    assert f"exact: all {2 * 14 * 10 * 8:,} outputs of 2 images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("n_ranks", "how"), [(2, []), (2, ["--split-timing"]), (3, ["--split-timing"]), (4, [])])

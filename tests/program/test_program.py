@@ -12,7 +12,7 @@ from emulator.mapping.mapping import InfeasibleError
 from emulator.mapping.place import map_network
 from emulator.network.graph import Network
 from emulator.program.build import build_program
-from emulator.program.check import check_l1, check_program, l1_terms
+from emulator.program.check import check_l1, check_program, hbm_terms, l1_terms
 from emulator.program.dataflow import Program
 from emulator.program.token_game import TokenGame
 from emulator.program.transport import program_from_bytes, program_hash, program_to_bytes
@@ -116,3 +116,27 @@ def test_l1_holds_input_buffers_and_two_output_tokens() -> None:
     short = a_chip(rows=16, columns=8, fan_outs=(4, 4, 8), l1=f"{most - 1} B")
     with pytest.raises(InfeasibleError, match="1 missing"):
         check_l1(workload.program, replace(workload.mapping, chip=short))
+
+
+def test_the_hbm_holds_an_image_its_result_and_residuals() -> None:
+    in_l1 = a_small_workload(CHIP, n_images=1)
+    assert [size for _, size in hbm_terms(in_l1.program)] == [12 * 12 * 3, 10]
+    workload = a_small_workload(CHIP, 1, a_policy(residual="hbm"))
+    terms = hbm_terms(workload.program)
+    assert [size for _, size in terms[:2]] == [12 * 12 * 3, 10]
+    ((name, n_bytes),) = terms[2:]
+    assert name.endswith("residual#0")
+    assert n_bytes >= 12 * 12 * 8  # all columns of the residual
+
+    def with_capacity(n_bytes: int) -> Program:
+        hbm = CHIP.hbm.model_copy(update={"capacity_bytes": n_bytes})
+        return build_program(replace(workload.mapping, chip=CHIP.model_copy(update={"hbm": hbm})))
+
+    demand = sum(size for _, size in terms)
+    assert with_capacity(demand) == workload.program
+    with pytest.raises(InfeasibleError) as caught:
+        with_capacity(demand - 1)
+    (shortage,) = caught.value.shortages
+    assert (shortage.resource, shortage.demand, shortage.bound, shortage.gap) == ("HBM", demand, demand - 1, 1)
+    assert f"an HBM of at least {demand} bytes (hbm.capacity)" in str(caught.value)
+    assert "residuals elsewhere" in str(caught.value)

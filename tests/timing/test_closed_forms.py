@@ -170,3 +170,29 @@ def test_a_program_that_cannot_go_on_is_reported(chip: Chip, engine: Engine) -> 
     stuck = replace(program, channels=(replace(channel, need=(2, 2), freed=(0, 2)),))
     with pytest.raises(ProgramError, match="deadlock"):
         engine(stuck, chip, 1)
+
+
+def test_a_batch_that_outlasts_the_clock_is_no_deadlock(chip: Chip) -> None:
+    from emulator.errors import ProgramError
+
+    program = chain(16, [0, 1], [1 << 60, 10], n_tokens=2, n_bytes=64, capacity=1)
+    with pytest.raises(ProgramError, match=r"emulated time reaches 4611686018427387904 ps \(53 days\)"):
+        run_compiled(program, chip, 3)
+
+
+def test_a_batch_that_outlasts_the_clock_is_no_deadlock_on_two_ranks() -> None:
+    from dataclasses import replace
+
+    from support.emulations import emulate_on_ranks
+    from support.networks import a_chip, a_small_workload
+
+    from emulator.emulation import Plane
+    from emulator.errors import ProgramError
+
+    workload = a_small_workload(a_chip(rows=16, columns=8, fan_outs=(8, 32)), 3)
+    program = workload.program
+    slow = tuple(
+        replace(each, durations_ps=tuple(ps and 1 << 58 for ps in each.durations_ps)) for each in program.actors
+    )
+    with pytest.raises(ProgramError, match="emulated time reaches"):
+        emulate_on_ranks(replace(workload, program=replace(program, actors=slow)), 2, Plane.TIMING)

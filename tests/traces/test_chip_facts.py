@@ -1,5 +1,6 @@
 """What reports read of a chip file, and old traces that have less to say."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from support.traces import ROWS, header, write_trace
 
 from traces.analysis.chip import chip_of, read_chip_text
 from traces.errors import TraceError
+from traces.figure_names import figure_name
 from traces.reader import Trace
 from traces.report import make_report
 from traces.report_text import report_to_text
@@ -16,6 +18,9 @@ from traces.schema import TABLES, Header
 
 CHIPS = Path(__file__).parents[2] / "configs/chips"
 TEXT = (CHIPS / "bruschi2023.yaml").read_text(encoding="utf-8")
+#: The same chip, its published figures for the small trace.
+SMALL = TEXT.replace("macs_per_image: 2369245184", "macs_per_image: 5000000")
+SMALL = SMALL.replace("n_outputs: 1000", "n_outputs: 128").replace("n_images: 16 ", "n_images: 2 ")
 
 
 def trace_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> Path:
@@ -57,14 +62,50 @@ def test_a_damaged_chip_text_is_one_clear_error(old: str, new: str, message: str
 def test_published_figures_stand_beside_those_of_the_same_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Trace(trace_with(tmp_path, monkeypatch, chip_file=TEXT, name="resnet18 on bruschi2023")) as trace:
+    with Trace(trace_with(tmp_path, monkeypatch, chip_file=SMALL, name="resnet18 on bruschi2023")) as trace:
         report = make_report(trace)
     figures = {each.figure: each for each in report.comparisons()}
     assert figures["images_per_second"].published == 3303
     assert figures["images_per_second"].measured == pytest.approx(2 / 28e-6)
     assert figures["area_mm2"].deviation == pytest.approx(report.area_mm2 / 480 - 1)
     assert {"energy_mj_per_batch", "tops_per_watt", "loss_factors.imbalance", "loss_factors.total"} <= set(figures)
-    assert "why it may differ" in report_to_text(report)
+    text = report_to_text(report)
+    assert "why it may differ" in text
+    assert report.published_note is not None
+    assert report.published_note in text
+    assert "322 clusters; this run's mapping uses 2." in report.to_json()["published_note"]
+    assert figure_name("loss_factors.imbalance") in text
+
+
+def test_the_published_mapping_needs_no_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SMALL.replace("n_clusters: 322", "n_clusters: 2")
+    with Trace(trace_with(tmp_path, monkeypatch, chip_file=text, name="resnet18 on bruschi2023")) as trace:
+        report = make_report(trace)
+    assert report.comparisons()
+    assert report.published_note is None
+    assert "The published figures are" not in report_to_text(report)
+
+
+@pytest.mark.parametrize("changed", ["macs_per_image: 5000001", "n_outputs: 10", "n_images: 16"])
+def test_published_figures_of_other_images_or_batches_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    key = changed.partition(":")[0]
+    text = re.sub(rf"  {key}: \d+", f"  {changed}", SMALL)
+    assert text != SMALL
+    with Trace(trace_with(tmp_path, monkeypatch, chip_file=text, name="resnet18 on bruschi2023")) as trace:
+        report = make_report(trace)
+    assert report.comparisons() == ()
+    assert report.published_note is None
+    assert report.to_json()["published"] == []
+
+
+@pytest.mark.parametrize("name", ["bruschi2023", "bruschi2023-pcm", "bruschi2023-hermes"])
+def test_published_figures_are_for_resnet18_at_256_x_256(name: str) -> None:
+    published = read_chip_text((CHIPS / f"{name}.yaml").read_text(encoding="utf-8"), name).published
+    assert published is not None
+    assert published.macs_per_image == 2_369_245_184  # as tests/network/test_zoo.py counts them
+    assert (published.n_outputs, published.n_images, published.n_clusters) == (1000, 16, 322)
 
 
 def test_other_networks_have_nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,25 @@ After a change that is meant, write the figures anew: AIMC_UPDATE_GOLDEN=1 pytho
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from traces.analysis.accounting import CAUSES
 from traces.analysis.queues import tokens_waiting
+from traces.plots.conclusions import on_time_breakdown
 from traces.plots.data import FigureData
 from traces.plots.figures import FIGURES, draw_figures
+from traces.plots.network import N_QUEUES, draw_queues
+from traces.plots.style import label_log_x, new_figure, styled
+from traces.plots.time_breakdown import draw_time_breakdown
+from traces.plots.timeline import draw_timeline
 from traces.report_text import report_to_text
 from traces.schema import ActorKind
 
@@ -160,6 +167,56 @@ def test_queues_hold_tokens_from_their_making_to_their_arrival(golden: FigureDat
         own = made_here & (taker == layer)
         total_ps = waiting[name].mean() * timing.makespan_ps if name in waiting else 0
         assert total_ps == pytest.approx(int((end - ready)[own].sum()), abs=1)
+
+
+def test_the_shares_of_the_caption_add_up_as_they_are_written(golden: FigureData) -> None:
+    work, analog, digital, _ = map(float, re.findall(r"([\d.]+)%", on_time_breakdown(golden)))
+    assert work == pytest.approx(analog + digital, abs=1e-9)
+
+
+def test_slowest_stages_stay_indented_where_lines_are_short(golden: FigureData) -> None:
+    text = report_to_text(golden.report, width=60)
+    lines = text[text.index("Slowest stages") :].splitlines()[1:]
+    assert len(lines) > 4 * len(golden.timing.stages)  # some are broken
+    assert all(re.match(r"\d\. |   \S", line) for line in lines if line.strip())
+    assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize(("low", "high"), [(28, 45), (80, 460), (9, 3_000)])
+def test_logarithmic_axes_have_plain_numbers_that_differ(low: float, high: float) -> None:
+    with styled():
+        axes = new_figure(2.8).add_subplot()
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        label_log_x(axes)
+        texts = [text.get_text() for text in axes.get_xticklabels() if text.get_text()]
+        minor = [text.get_text() for text in axes.get_xticklabels(minor=True)]
+    shown = [float(text.replace(",", "")) for text in texts]
+    assert sum(low <= value <= high for value in shown) >= 2
+    assert len(set(shown)) == len(shown)
+    assert not any(minor)
+
+
+def test_the_timeline_names_the_colour_of_clusters_that_do_both(golden: FigureData) -> None:
+    with styled():
+        (legend,) = draw_timeline(golden).legends
+    colors = [np.array(to_rgb(handle.get_color())) for handle in legend.legend_handles]
+    assert colors[2].tolist() == pytest.approx((colors[0] * colors[1]).tolist())
+    assert legend.get_texts()[2].get_text().startswith("both busy")
+
+
+def test_every_layer_group_has_its_name_below_the_breakdown(golden: FigureData) -> None:
+    with styled():
+        (axes,) = draw_time_breakdown(golden).axes
+    assert {text.get_text() for text in axes.texts} >= {group.name for group in golden.timing.groups}
+
+
+def test_every_queue_has_a_panel_of_its_own(golden: FigureData) -> None:
+    waiting = tokens_waiting(golden.trace, golden.records, golden.timing.throughput, N_QUEUES)
+    with styled():
+        figure = draw_queues(golden)
+    assert figure is not None
+    assert [axes.texts[0].get_text() for axes in figure.axes] == [f"to {name}" for name in waiting]
 
 
 def test_every_figure_is_drawn_at_page_width_with_something_in_it(golden: FigureData, tmp_path: Path) -> None:

@@ -160,6 +160,32 @@ def test_a_write_that_fails_is_one_clear_error(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1
 
 
+def test_a_disk_that_is_full_before_the_first_record_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beginning = header()
+    beginning.attributes["run_file"] = "#" * 8192
+    for n_free, first in ((1, None), (257, beginning)):  # the margin is 256 of these blocks
+        full = SimpleNamespace(f_bavail=n_free, f_frsize=4096, f_blocks=1000)
+        monkeypatch.setattr(writer.os, "statvfs", lambda _path, full=full: full)
+        with pytest.raises(TraceError, match=r"rank00000\.h5: the disk is full"):
+            RankWriter(tmp_path / "rank00000.h5", first)
+        assert not list(tmp_path.iterdir())
+    RankWriter(tmp_path / "rank00000.h5", None).close()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Unable to flush"), OSError(28, "No space left on device")])
+def test_a_beginning_that_cannot_be_written_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(_file: h5py.File) -> None:
+        raise error
+
+    monkeypatch.setattr(h5py.File, "flush", fail)
+    with pytest.raises(TraceError, match=r"rank00000\.h5: the trace cannot be written: .*(flush|No space left)"):
+        RankWriter(tmp_path / "rank00000.h5", None)
+
+
 def test_the_first_error_is_the_one_that_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         with RankWriter(tmp_path / "rank00000.h5", None) as rank:

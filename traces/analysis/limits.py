@@ -72,7 +72,7 @@ def roofline_points(trace: Trace, groups: tuple[LayerGroup, ...], chip: ChipFact
     points = []
     for group in groups:
         n_bytes = int(received[list(group.layers)].sum())
-        if not n_bytes or not group.macs or not group.n_clusters:
+        if not n_bytes or not group.macs or not group.n_clusters_held:
             continue
         ops_per_byte = 2 * group.macs / n_bytes
         points.append(
@@ -80,8 +80,8 @@ def roofline_points(trace: Trace, groups: tuple[LayerGroup, ...], chip: ChipFact
                 group=group.name,
                 ops_per_byte=ops_per_byte,
                 tops=group.tops,
-                analog_roof_tops=group.n_clusters * chip.peak_ops_per_second / 1e12,
-                network_roof_tops=group.n_clusters * link_bytes_per_s * ops_per_byte / 1e12,
+                analog_roof_tops=group.n_clusters_held * chip.peak_ops_per_second / 1e12,
+                network_roof_tops=group.n_clusters_held * link_bytes_per_s * ops_per_byte / 1e12,
             )
         )
     return tuple(points)

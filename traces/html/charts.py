@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from traces.analysis.accounting import CAUSES
 from traces.analysis.network import N_TIME_BINS
 from traces.analysis.queues import tokens_waiting
-from traces.digits import significant
+from traces.digits import rounded, significant
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
 from traces.plots.chip_map import floor_plan
@@ -141,12 +141,12 @@ def _area_efficiency(data: FigureData) -> Chart | None:
     groups = [group for group in data.timing.groups if group.gops_per_mm2 and group.gops_per_mm2_alone]
     if not groups:
         return None
-    names = [f"{group.name} ({group.n_clusters})" for group in groups]
+    names = [f"{group.name} ({rounded(group.n_clusters_held)})" for group in groups]
     bars = [
         go.Bar(x=names, y=[g.gops_per_mm2_alone for g in groups], name="alone", marker={"color": _GREEN}),
         go.Bar(x=names, y=[g.gops_per_mm2 for g in groups], name="in the pipeline", marker={"color": _BLUE}),
     ]
-    figure = _figure(bars, x="output feature map (clusters)", y="GOPS/mm²")
+    figure = _figure(bars, x="output feature map (clusters that it holds)", y="GOPS/mm²")
     return Chart("Area efficiency by layer group", conclusions.on_area_efficiency(data), figure)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from traces.analysis.accounting import CAUSES
 from traces.compare import RunComparison
 from traces.compare_text import figure_cells, layer_cells
+from traces.figure_names import figure_name
 from traces.html.page import CHART_CONFIG, plotly_script, table, write_html
 from traces.plots.style import CAUSE_COLORS, CAUSE_LABELS, SERIES_COLORS
 
@@ -23,7 +24,7 @@ def write_comparison(comparison: RunComparison, path: Path) -> None:
         for each in comparison.differences
     ]
     found = [
-        [name.removeprefix("loss_factors.").replace("_", " "), *figure_cells(values)]
+        [figure_name(name), *figure_cells(values)]
         for name, values in comparison.figures.items()
         if any(value is not None for value in values)
     ]

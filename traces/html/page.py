@@ -7,6 +7,7 @@ from pathlib import Path
 from traces.analysis.accounting import CAUSES
 from traces.digits import significant
 from traces.errors import TraceError
+from traces.figure_names import figure_name
 from traces.plots.data import FigureData
 from traces.plots.style import CAUSE_LABELS
 
@@ -154,11 +155,18 @@ def _published(data: FigureData) -> str:
     if not comparisons or chip is None or chip.published is None:
         return ""
     rows: list[list[Cell]] = [
-        [c.figure, f"{c.published:,g}", significant(c.measured, 4), f"{c.deviation:+.0%}", (c.note, "text note")]
+        [
+            figure_name(c.figure),
+            f"{c.published:,g}",
+            significant(c.measured, 4),
+            f"{c.deviation:+.0%}",
+            (c.note, "text note"),
+        ]
         for c in comparisons
     ]
+    note = f". {escape(data.report.published_note)}" if data.report.published_note else ""
     headings = ("figure", "published", "here", "deviation", "why it may differ")
-    return f"<h2>Beside what was published</h2><p>{escape(chip.published.source)}</p>{table(headings, rows)}"
+    return f"<h2>Beside what was published</h2><p>{escape(chip.published.source)}{note}</p>{table(headings, rows)}"
 
 
 def _layer_table(data: FigureData) -> str:

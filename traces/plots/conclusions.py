@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traces.analysis.accounting import ANALOG, CAUSES, DIGITAL
-from traces.digits import significant
+from traces.digits import rounded, significant
 from traces.plots.data import FigureData
 from traces.plots.style import CAUSE_LABELS
 
@@ -28,10 +28,10 @@ def on_time_breakdown(data: FigureData) -> str:
     total = account.time_ps.sum(axis=0) / (len(account.cluster) * account.makespan_ps)
     shares = dict(zip(CAUSES, total.tolist(), strict=True))
     idle = max(_IDLE_CAUSES, key=lambda cause: shares[cause])
+    analog, digital = (round(100 * shares[name], 1) for name in ("analog", "digital"))  # so that they add up as shown
     return (
-        f"Clusters work for {shares['analog'] + shares['digital']:.0%} of the time ({shares['analog']:.0%} bound by "
-        f"analog, {shares['digital']:.0%} by digital work); the largest other part is '{CAUSE_LABELS[idle]}' "
-        f"({shares[idle]:.0%})."
+        f"Clusters work for {analog + digital:.1f}% of the time ({analog:.1f}% bound by analog, {digital:.1f}% by "
+        f"digital work); the largest other part is '{CAUSE_LABELS[idle]}' ({shares[idle]:.1%})."
     )
 
 
@@ -53,9 +53,9 @@ def on_area_efficiency(data: FigureData) -> str:
     known = [(g, g.gops_per_mm2_alone or 0.0, g.gops_per_mm2 or 0.0) for g in data.timing.groups if g.gops_per_mm2]
     if not known:
         return "No area is known."
-    group, alone, together = max(known, key=lambda each: each[0].n_clusters * (1 - each[2] / (each[1] or np.inf)))
+    group, alone, together = max(known, key=lambda each: each[0].n_clusters_held * (1 - each[2] / (each[1] or np.inf)))
     return (
-        f"Most area waits in the layers of {group.name} ({group.n_clusters} clusters): they reach "
+        f"Most area waits in the layers of {group.name} ({rounded(group.n_clusters_held)} clusters): they reach "
         f"{significant(together, 3)} of the {significant(alone, 3)} GOPS/mm² that they would reach alone."
     )
 

@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
-from traces.digits import significant
+from traces.digits import rounded, significant
 from traces.energy import COMPONENTS
 from traces.plots import conclusions
 from traces.plots.data import FigureData
-from traces.plots.style import SERIES_COLORS, caption, new_figure
+from traces.plots.style import SERIES_COLORS, caption, label_log_x, new_figure
 
 _BLUE, _ORANGE, _GREEN = SERIES_COLORS[:3]
 
@@ -31,7 +31,8 @@ def draw_waterfall(data: FigureData) -> Figure | None:
             axes.text(i - 0.36, np.sqrt(level * levels[i - 1]), f"÷ {factor:,.2f}", ha="right", va="center")
     axes.set_yscale("log")
     axes.set_ylim(min(levels) / 3, max(levels) * 2.2)
-    published = {each.figure: each.published for each in data.report.comparisons()}
+    own_mapping = data.report.published_note is None  # published factors belong to the published mapping alone
+    published = {each.figure: each.published for each in data.report.comparisons() if own_mapping}
     ticks = list(names)
     for i, name in enumerate(waterfall.factors, start=1):
         value = published.get(f"loss_factors.{name}")
@@ -58,8 +59,8 @@ def draw_area_efficiency(data: FigureData) -> Figure | None:
     ):
         bars = axes.bar(where + offset, values, width=0.38, color=color, label=label)
         axes.bar_label(bars, fmt=lambda value: significant(value, 3), fontsize=6.5, padding=1)
-    axes.set_xticks(where, [f"{group.name}\n{group.n_clusters} clusters" for group in groups])
-    axes.set_ylabel("GOPS/mm² of its clusters")
+    axes.set_xticks(where, [f"{group.name}\n{rounded(group.n_clusters_held)} clusters" for group in groups])
+    axes.set_ylabel("GOPS/mm² of clusters held")
     axes.set_xlabel("layers, by size of their output feature map")
     axes.margins(y=0.15)
     figure.legend(loc="outside lower center", ncols=2)
@@ -84,6 +85,7 @@ def draw_roofline(data: FigureData) -> Figure | None:
     right.set_yticks(where, [f"{limit.kind}" for limit in limits])
     right.invert_yaxis()
     right.set_xscale("log")
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.margins(x=0.35)
     right.set_xlabel("images/s that the busiest allows")
     caption(figure, conclusions.on_roofline(data))
@@ -103,8 +105,7 @@ def _draw_roofs(axes: Axes, data: FigureData) -> None:
     axes.plot([], [], "x", color="black", markersize=4, label="links into its clusters, never idle")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    label_log_x(axes)
     axes.set_xlabel("operations per byte that enters its clusters")
     axes.set_ylabel("TOPS")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6, handletextpad=0.3)

@@ -7,9 +7,9 @@ from traces.analysis.network import N_TIME_BINS
 from traces.analysis.queues import tokens_waiting
 from traces.plots import conclusions
 from traces.plots.data import FigureData
-from traces.plots.style import SERIES_COLORS, caption, new_figure
+from traces.plots.style import SERIES_COLORS, caption, label_log_x, new_figure
 
-_BLUE, _ORANGE, _GREEN = SERIES_COLORS[:3]
+_BLUE, _ORANGE = SERIES_COLORS[:2]
 N_QUEUES = 8
 _N_PORTS = 10
 
@@ -30,6 +30,8 @@ def draw_network(data: FigureData) -> Figure | None:
     latencies = network.latencies
     times.stairs(100 * latencies.n_in_bin / latencies.n_transfers, latencies.edges_ps / 1e3, fill=True, color=_BLUE)
     times.set_xscale("log")
+    label_log_x(times)
+    times.tick_params(axis="x", labelsize=6)
     for share, style in ((0.5, "--"), (0.99, ":")):
         quantile_ns = latencies.quantile_ps(share) / 1e3
         times.axvline(quantile_ns, color=_ORANGE, linestyle=style, label=f"{share:.0%} within {quantile_ns:,.0f} ns")
@@ -38,7 +40,9 @@ def draw_network(data: FigureData) -> Figure | None:
     times.legend(loc="upper right", frameon=True, framealpha=1.0, edgecolor="none")  # over the lines that it names
     edges_ms = np.linspace(0, data.makespan_ms, N_TIME_BINS + 1)
     for rate, label, color in zip(network.hbm_bytes_per_second, ("read", "written"), (_BLUE, _ORANGE), strict=True):
-        memory.stairs(rate / 1e9, edges_ms, label=label, color=color, linewidth=0.8)
+        memory.stairs(rate / 1e9, edges_ms, label=label, color=color, linewidth=0.8, clip_on=False)
+    memory.margins(y=0.06)  # what is never or hardly used lies above the axis, not on it
+    memory.set_ylim(bottom=-0.06 * max(float(network.hbm_bytes_per_second.max()) / 1e9, 1e-9))
     memory.set(xlabel="emulated time (ms)", ylabel="HBM (GB/s)", xlim=(0, data.makespan_ms))
     memory.legend(loc="upper right", ncols=2)
     caption(figure, conclusions.on_network(data))
@@ -50,15 +54,15 @@ def draw_queues(data: FigureData) -> Figure | None:
     waiting = tokens_waiting(data.trace, data.records, data.timing.throughput, N_QUEUES)
     if not waiting:
         return None
-    figure = new_figure(3.0)
-    axes = figure.add_subplot()
+    figure = new_figure(1.1 + 0.42 * len(waiting))
+    panels = figure.subplots(len(waiting), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     edges_ms = np.linspace(0, data.makespan_ms, N_TIME_BINS + 1)
-    for i, name in enumerate(waiting):
-        axes.stairs(waiting[name], edges_ms, label=name, color=SERIES_COLORS[i], linewidth=0.9)
-    axes.set(xlabel="emulated time (ms)", ylabel="tokens waiting or on their way", xlim=(0, data.makespan_ms))
-    axes.set_ylim(bottom=0)
-    legend = figure.legend(loc="outside right center", title="on their way to")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    for axes, (name, n_tokens) in zip(panels, waiting.items(), strict=True):
+        axes.stairs(n_tokens, edges_ms, fill=True, color=_BLUE)
+        axes.tick_params(axis="x", length=2 if axes is panels[-1] else 0)
+        axes.text(1.01, 0.5, f"to {name}", transform=axes.transAxes, va="center", fontsize=7, parse_math=False)
+    panels[-1].set(xlabel="emulated time (ms)", xlim=(0, data.makespan_ms))
+    panels[-1].set_ylim(bottom=0)
+    figure.supylabel("tokens waiting or on their way", fontsize=8)
     caption(figure, conclusions.on_queues(waiting))
     return figure

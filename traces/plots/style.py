@@ -7,8 +7,10 @@ from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from traces.errors import TraceError
 
@@ -59,6 +61,14 @@ def new_figure(height: float) -> Figure:
     figure = Figure(figsize=(PAGE_WIDTH, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def label_log_x(axes: Axes) -> None:
+    """Write plain numbers on a logarithmic axis: at 1, 2 and 5 of every decade, or evenly where it spans only one."""
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(5))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def caption(figure: Figure, text: str) -> None:

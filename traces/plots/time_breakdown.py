@@ -12,6 +12,8 @@ from traces.plots.style import CAUSE_COLORS, CAUSE_LABELS, caption, new_figure
 
 #: More columns than this could not be told apart in print: neighbours are averaged.
 _MAX_COLUMNS = 700
+#: Of a group's name, as a share of the axis.
+_LABEL_WIDTH = 0.06
 
 
 def draw_time_breakdown(data: FigureData) -> Figure:
@@ -43,9 +45,13 @@ def _label_groups(axes: Axes, data: FigureData, layer: NDArray[np.int64]) -> Non
     of_layer = {row: group.name for group in data.timing.groups for row in group.layers}
     names = [of_layer.get(row, "others") for row in layer.tolist()]
     begins = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
-    for begin, end in zip(begins, [*begins[1:], len(names)], strict=True):
+    ends = [*begins[1:], len(names)]
+    placed: list[float] = []
+    for begin, end in sorted(zip(begins, ends, strict=True), key=lambda group: group[0] - group[1]):
         axes.axvline(begin, color="black", linewidth=0.5)
-        if end - begin > 0.025 * len(names):
-            axes.text((begin + end) / 2, -3, names[begin], ha="center", va="top", fontsize=6.5)
+        middle = (begin + end) / 2
+        if all(abs(middle - other) > _LABEL_WIDTH * len(names) for other in placed):  # the larger group's name stays
+            axes.text(middle, -3, names[begin], ha="center", va="top", fontsize=6.5)
+            placed.append(middle)
     axes.set_xticks([])
     axes.set_xlabel(f"{len(names)} clusters along the pipeline, by size of their output feature map", labelpad=14)

@@ -62,23 +62,25 @@ def draw_timeline(data: FigureData) -> Figure:
     axes.set_xlabel("emulated time (ms); dotted: an image is finished")
     caption(figure, conclusions.on_timeline(data))
     _label_layers(axes, data.trace)
-    for unit, label in (
-        (Resource.IMA, "IMA busy"),
-        (Resource.CORES, "cores busy (depth of colour: square root of the share)"),
+    both = tuple(ima * cores for ima, cores in zip(_COLORS[Resource.IMA], _COLORS[Resource.CORES], strict=True))
+    for color, label in (
+        (_COLORS[Resource.IMA], "IMA busy"),
+        (_COLORS[Resource.CORES], "cores busy"),
+        (both, "both busy (depth of colour: square root of the share)"),
     ):
-        axes.plot([], [], "s", color=_COLORS[unit], label=label)
-    figure.legend(loc="outside lower right", ncols=2)
+        axes.plot([], [], "s", color=color, label=label)
+    figure.legend(loc="outside lower right", ncols=3)
     return figure
 
 
 def _label_layers(axes: Axes, trace: Trace) -> None:
-    """Write each layer's name beside its clusters, leaving out names that would overlap."""
+    """Write each layer's name beside its clusters; where names would overlap, that of the larger band stays."""
     actors, names = trace["actors"], trace["layers"]["name"]
     site, layer = actors["site"].astype(np.int64), actors["layer"].astype(np.int64)
     on_cluster = site < trace.attribute("n_clusters")
     clusters, first = np.unique(site[on_cluster], return_index=True)
     layer_of_row = layer[on_cluster][first][:: n_per_row(len(clusters))]
-    ticks, labels, last = [], [], -np.inf
+    bands: list[tuple[int, float, str]] = []
     spacing = max(1.0, len(layer_of_row) / 42)
     for i in dict.fromkeys(layer_of_row.tolist()):
         rows = np.flatnonzero(layer_of_row == i)
@@ -86,9 +88,10 @@ def _label_layers(axes: Axes, trace: Trace) -> None:
             np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1), key=len
         )  # a layer may have a cluster elsewhere
         axes.axhline(rows[0] - 0.5, color="0.8", linewidth=0.4)
-        if rows.mean() - last >= spacing:
-            last = rows.mean()
-            ticks.append(last)
-            labels.append(str(names[i]))
-    axes.set_yticks(ticks, labels, fontsize=6, parse_math=False)
+        bands.append((len(rows), float(rows.mean()), str(names[i])))
+    chosen: dict[float, str] = {}
+    for _, middle, name in sorted(bands, key=lambda band: -band[0]):
+        if all(abs(middle - other) >= spacing for other in chosen):
+            chosen[middle] = name
+    axes.set_yticks(list(chosen), list(chosen.values()), fontsize=6, parse_math=False)
     axes.set_ylabel("clusters, by layer along the pipeline")
