@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import commands
 
 from launch.cli import main
 from traces.analysis.chip import read_chip_text
@@ -25,12 +26,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Run a command that must fail with one message; returns the message."""
-    assert main([str(each) for each in arguments]) == 8
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("aimc: error: ")
-    return captured.err
+    """Run a command that must fail over its trace or output; returns the message."""
+    return commands.refusal([str(each) for each in arguments], capsys, 8)
 
 
 def test_a_page_that_cannot_be_made_is_refused_before_anything_is_drawn(

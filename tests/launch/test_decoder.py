@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.commands import refusal
 from support.records import MemorySink
 
 from emulator.chip.load import load_chip
@@ -90,10 +91,8 @@ def test_what_needs_weights_is_refused(
 ) -> None:
     out = tmp_path / "out"
     run = run_file(tmp_path, chip=str(CONFIGS / "chips/bruschi2023-pcm.yaml"))
-    assert main([command[0], str(run), *command[1:], "-o", str(out)]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("aimc: error") == 1
-    assert f"network.kind: a decoder is shapes without weights and {message}" in captured.err
+    said = refusal([command[0], str(run), *command[1:], "-o", str(out)], capsys, 2)
+    assert f"network.kind: a decoder is shapes without weights and {message}" in said
     assert not list(out.glob("*"))
 
 

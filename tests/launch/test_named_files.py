@@ -10,11 +10,10 @@ import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from support import commands
+from support.commands import ROOT, TINY, tiny
 
 from launch.cli import main
-
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / "configs/runs/tiny.yaml"
 
 
 def write_model(
@@ -41,18 +40,8 @@ def refusal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., 
     """Run a command on the tiny run file with keys changed; it must fail with one error, which is returned."""
 
     def run(command: str, code: int, **changes: Any) -> str:
-        data = yaml.safe_load(TINY.read_text())
-        for key in ("chip", "policy"):
-            data[key] = str((TINY.parent / data[key]).resolve())
-        data["inputs"]["path"] = str((TINY.parent / data["inputs"]["path"]).resolve())
-        path = tmp_path / "mine.yaml"
-        path.write_text(yaml.safe_dump(data | changes))
         output = ["-o", str(tmp_path / "out")] if command != "map" else []
-        assert main([command, str(path), *output]) == code
-        said = capfd.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("aimc: error: ")
-        return said.err
+        return commands.refusal([command, str(tiny(tmp_path, **changes)), *output], capfd, code)
 
     return run
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from support import commands
+from support.commands import ROOT, TINY
 
 from emulator.config_file import replace_keys
 from emulator.errors import ConfigError
@@ -19,8 +21,6 @@ from launch.study_file import load_study
 from traces.reader import Trace
 from traces.report import make_report
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / "configs/runs/tiny.yaml"
 CASES = [
     {"name": "plain", "run": str(TINY)},
     {"name": "slow", "run": str(TINY), "chip": {"topology.levels.0.width": "1 B/cycle", "hbm.width": "1 B/cycle"}},
@@ -53,12 +53,7 @@ def mtimes(folder: Path) -> dict[str, int]:
 
 
 def refusal(study: Path, folder: Path, capsys: pytest.CaptureFixture[str], code: int = 2) -> str:
-    assert main(["study", str(study), "-o", str(folder)]) == code
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("aimc: error: ") == 1
-    assert "Traceback" not in captured.err
-    return captured.err
+    return commands.refusal(["study", str(study), "-o", str(folder)], capsys, code)
 
 
 def test_every_case_leaves_a_trace_and_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
